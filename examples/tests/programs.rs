@@ -1,0 +1,306 @@
+//! Every program on a TAP, with programs of the kernel as peers.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ioth_tests::netns::{Net, need};
+
+fn main() -> ExitCode {
+    ioth_tests::netns::run(ioth_tests::tests![
+        two_stacks_inside_the_process,
+        nodes_that_are_threads,
+        echo_server,
+        fork_server_with_processes,
+        fork_server_with_threads,
+        http_client_of_a_web_server,
+        http_server_for_curl,
+        udp_chat_of_two_peers,
+        dns_query_of_dnsmasq,
+        ping_both_families,
+        epoll_server_on_two_stacks,
+        tokio_echo,
+        perf_verifies_what_arrives,
+        a_namespace_of_the_kernel_is_a_stack_too,
+    ])
+}
+
+/// The stack of a program on the TAP `red`.
+const RED: &str = "tap://red,ip=10.0.0.2/24,ip=fd00::2/64,gw=10.0.0.1";
+
+/// The path of a program of this package.
+macro_rules! program {
+    ($name:literal) => {
+        env!(concat!("CARGO_BIN_EXE_", $name))
+    };
+}
+
+/// A network with a TAP `red` whose other side is the kernel.
+fn with_red(net: &Net) -> Result<()> {
+    net.tap("red", &["10.0.0.1/24", "fd00::1/64"])
+}
+
+/// Sends `text`, closes that direction, and reads what comes back.
+fn converse(address: &str, text: &[u8]) -> Result<String> {
+    let mut stream = TcpStream::connect(address).with_context(|| format!("connect to {address}"))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.write_all(text)?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+fn two_stacks_inside_the_process(net: &Net) -> Result<()> {
+    let out = net.run(&format!("{} --in-process", program!("two_stacks")))?;
+    ensure!(
+        out.matches("you are 10.0.0").count() == 4 && out.matches("you are fd00::").count() == 4,
+        "{out}"
+    );
+    Ok(())
+}
+
+fn nodes_that_are_threads(net: &Net) -> Result<()> {
+    let out = net.run(&format!("{} --nodes 6", program!("thread_nodes")))?;
+    ensure!(out.contains("72 of 72 reached"), "{out}");
+    Ok(())
+}
+
+fn echo_server(net: &Net) -> Result<()> {
+    with_red(net)?;
+    for address in ["10.0.0.2:7", "[fd00::2]:7"] {
+        let server =
+            net.start(&format!("{} --stack {RED} --listen '{address}' --once", program!("echo_server")))?;
+        server.wait_for_line("listening on")?;
+        ensure!(converse(address, b"over and out\n")? == "over and out\n");
+        let out = server.wait()?;
+        ensure!(out.contains("13 bytes"), "{out}");
+    }
+    Ok(())
+}
+
+fn fork_server(net: &Net, threads: &str) -> Result<()> {
+    with_red(net)?;
+    let server = net.start(&format!(
+        "{} --stack {RED} --listen 10.0.0.2:7777 --count 4 {threads}",
+        program!("fork_server")
+    ))?;
+    server.wait_for_line("listening on")?;
+    let mut answers = Vec::new();
+    thread::scope(|scope| {
+        let clients: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| converse("10.0.0.2:7777", b"one\ntwo\n"))).collect();
+        for client in clients {
+            answers.push(client.join().expect("no panic")?);
+        }
+        anyhow::Ok(())
+    })?;
+    ensure!(answers.iter().all(|answer| answer.contains("one") && answer.contains("two")), "{answers:?}");
+    server.wait()?;
+    answers.sort();
+    answers.dedup();
+    ensure!(answers.len() == 4, "the same process or thread answered twice: {answers:?}");
+    Ok(())
+}
+
+fn fork_server_with_processes(net: &Net) -> Result<()> {
+    fork_server(net, "")
+}
+
+fn fork_server_with_threads(net: &Net) -> Result<()> {
+    fork_server(net, "--threads")
+}
+
+fn http_client_of_a_web_server(net: &Net) -> Result<()> {
+    need("python3", "python3")?;
+    with_red(net)?;
+    let server = net.start(
+        "cd $(mktemp -d) && seq 100000 > numbers && exec python3 -u -m http.server --bind :: 8000 2>&1",
+    )?;
+    server.wait_for_line("Serving HTTP")?;
+    for host in ["10.0.0.1", "[fd00::1]"] {
+        let out =
+            net.run(&format!("{} --stack {RED} 'http://{host}:8000/numbers'", program!("http_client")))?;
+        ensure!(out.lines().count() == 100_000 && out.ends_with("100000\n"), "{} lines", out.lines().count());
+    }
+    Ok(())
+}
+
+fn http_server_for_curl(net: &Net) -> Result<()> {
+    need("curl", "curl")?;
+    with_red(net)?;
+    let server = net.start(&format!(
+        "d=$(mktemp -d) && seq 200000 > $d/numbers && exec {} --stack {RED} --listen '[::]:80' --root $d --count 4",
+        program!("http_server")
+    ))?;
+    server.wait_for_line("listening on")?;
+    for host in ["10.0.0.2", "[fd00::2]"] {
+        let out = net.run(&format!("curl -sS --max-time 20 http://{host}/numbers"))?;
+        ensure!(out.lines().count() == 200_000, "{} lines", out.lines().count());
+    }
+    let out = net.run("curl -sS --max-time 20 --data 'said and done' http://10.0.0.2/echo")?;
+    ensure!(out == "said and done", "{out}");
+    let out = net.run(
+        "curl -sS --max-time 20 --path-as-is -o /dev/null -w '%{http_code}' http://10.0.0.2/../../etc/passwd",
+    )?;
+    ensure!(["403", "404", "400"].contains(&out.as_str()), "{out}");
+    server.wait()?;
+    Ok(())
+}
+
+fn udp_chat_of_two_peers(net: &Net) -> Result<()> {
+    with_red(net)?;
+    let chat = |arguments: &str| {
+        let arguments = arguments.split(' ');
+        net.enter(|| {
+            Command::new(program!("udp_chat"))
+                .args(arguments)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+        })
+    };
+    let mut ours = chat(&format!("--stack {RED} --listen 10.0.0.2:4000 --peer 10.0.0.1:4000"))?;
+    let mut theirs = chat("--stack kernel --listen 10.0.0.1:4000 --peer 10.0.0.2:4000")?;
+    let mut lines =
+        [&mut ours, &mut theirs].map(|child| BufReader::new(child.stdout.take().expect("piped")).lines());
+    for lines in &mut lines {
+        ensure!(lines.next().context("a first line")??.starts_with("listening on"));
+    }
+    writeln!(ours.stdin.as_ref().expect("piped"), "hello, kernel")?;
+    let heard = lines[1].next().context("the kernel's side heard something")??;
+    ensure!(heard.contains("10.0.0.2") && heard.contains("hello, kernel"), "{heard}");
+    writeln!(theirs.stdin.as_ref().expect("piped"), "hello, stack")?;
+    let heard = lines[0].next().context("our side heard something")??;
+    ensure!(heard.contains("10.0.0.1") && heard.contains("hello, stack"), "{heard}");
+    for mut child in [ours, theirs] {
+        drop(child.stdin.take());
+        ensure!(child.wait()?.success());
+    }
+    Ok(())
+}
+
+fn dns_query_of_dnsmasq(net: &Net) -> Result<()> {
+    need("dnsmasq", "dnsmasq-base")?;
+    with_red(net)?;
+    let long = "x".repeat(200);
+    // The shell stays in front: dnsmasq sheds the signal that ends it with its parent.
+    let server = net.start(&format!(
+        "dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --log-facility=- \
+         --user=root --pid-file= --listen-address=10.0.0.1,fd00::1 --bind-interfaces \
+         --host-record=lecture.test,192.0.2.7,2001:db8::7 $(seq -f '--txt-record=long.test,%g{long}' 20) 2>&1; exit"
+    ))?;
+    server.wait_for_line("started")?;
+    let query = |arguments: &str| net.run(&format!("{} --stack {RED} {arguments}", program!("dns_query")));
+    let out = query("--server 10.0.0.1 lecture.test")?;
+    ensure!(out.contains("192.0.2.7"), "{out}");
+    let out = query("--server fd00::1 lecture.test AAAA")?;
+    ensure!(out.contains("2001:db8::7"), "{out}");
+    let out = query("--server 10.0.0.1 --tcp lecture.test AAAA")?;
+    ensure!(out.contains("2001:db8::7"), "{out}");
+    // Too long for a datagram: asked again over TCP.
+    let out = query("--server 10.0.0.1 long.test TXT")?;
+    ensure!(out.matches("xxxx").count() >= 20, "{out}");
+    ensure!(query("--server 10.0.0.1 nobody.test").is_err());
+    Ok(())
+}
+
+fn ping_both_families(net: &Net) -> Result<()> {
+    with_red(net)?;
+    for address in ["10.0.0.1", "fd00::1", "10.0.0.2", "::1"] {
+        let out = net.run(&format!("{} --stack {RED} -c 3 -i 0.5 {address}", program!("ping")))?;
+        ensure!(out.contains("3 sent, 3 answered"), "{out}");
+    }
+    ensure!(net.run(&format!("{} --stack {RED} -c 1 10.0.0.9", program!("ping"))).is_err());
+    Ok(())
+}
+
+fn epoll_server_on_two_stacks(_: &Net) -> Result<()> {
+    let net = Net::new("both")?;
+    net.tap("red", &["10.0.0.1/24"])?;
+    net.tap("blue", &["10.9.0.1/24"])?;
+    let mut server = net.enter(|| {
+        Command::new(program!("epoll_server"))
+            .args(["--stack", "tap://red,ip=10.0.0.2/24", "--stack", "tap://blue,ip=10.9.0.2/24"])
+            .args(["--listen", "0.0.0.0:7"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+    })?;
+    let mut lines = BufReader::new(server.stdout.take().expect("piped")).lines();
+    for _ in 0..2 {
+        lines.next().context("a line for each stack")??;
+    }
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..12)
+            .map(|index| {
+                let net = &net;
+                scope.spawn(move || {
+                    let address = if index % 2 == 0 { "10.0.0.2:7" } else { "10.9.0.2:7" };
+                    let text = format!("client {index} ").repeat(5000);
+                    let answer = net.enter(|| converse(address, text.as_bytes()))?;
+                    ensure!(answer == text, "{} of {} bytes came back", answer.len(), text.len());
+                    Ok(())
+                })
+            })
+            .collect();
+        clients.into_iter().try_for_each(|client| client.join().expect("no panic"))
+    })?;
+    writeln!(server.stdin.take().expect("piped"), "quit")?;
+    ensure!(server.wait()?.success());
+    Ok(())
+}
+
+fn tokio_echo(net: &Net) -> Result<()> {
+    with_red(net)?;
+    let server =
+        net.start(&format!("{} --stack {RED} --listen '[::]:7' --count 8", program!("tokio_echo")))?;
+    server.wait_for_line("listening on")?;
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..8)
+            .map(|index| {
+                scope.spawn(move || {
+                    let address = if index % 2 == 0 { "10.0.0.2:7" } else { "[fd00::2]:7" };
+                    let text = format!("client {index} ").repeat(20_000);
+                    ensure!(converse(address, text.as_bytes())? == text);
+                    Ok(())
+                })
+            })
+            .collect();
+        clients.into_iter().try_for_each(|client| client.join().expect("no panic"))
+    })?;
+    server.wait()?;
+    Ok(())
+}
+
+fn perf_verifies_what_arrives(net: &Net) -> Result<()> {
+    with_red(net)?;
+    let out = net.run(&format!("{} pair out --in-process --bytes 50M", program!("perf")))?;
+    ensure!(out.contains("\"ok\":true"), "{out}");
+    let server =
+        net.start(&format!("{} --stack kernel echo --listen 10.0.0.1:5001 --once", program!("perf")))?;
+    server.wait_for_line("listening on")?;
+    let out = net.run(&format!("{} --stack {RED} rr --seconds 0.2 10.0.0.1:5001", program!("perf")))?;
+    ensure!(out.contains("\"ok\":true"), "{out}");
+    Ok(())
+}
+
+fn a_namespace_of_the_kernel_is_a_stack_too(net: &Net) -> Result<()> {
+    // Named namespaces live in /run/netns, which a mount namespace of its own keeps apart.
+    let perf = program!("perf");
+    let out = net.run(&format!(
+        "exec unshare --mount sh -ec '
+            mkdir -p /run/netns && mount -t tmpfs none /run/netns
+            ip netns add other && ip -n other link set lo up
+            {perf} --stack netns:other echo --listen 127.0.0.1:5001 --once &
+            until ip netns exec other ss -Hltn sport = :5001 | grep -q 5001; do :; done
+            {perf} --stack netns:other rr --seconds 0.1 127.0.0.1:5001
+            ! {perf} --stack kernel rr --seconds 0.1 127.0.0.1:5001 2>/dev/null
+            wait'"
+    ))?;
+    ensure!(out.contains("\"ok\":true"), "{out}");
+    Ok(())
+}

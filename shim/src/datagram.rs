@@ -1,0 +1,367 @@
+//! Datagram sockets: library calls go straight to the endpoint; for plain calls whole datagrams
+//! travel through a message pair.
+//!
+//! Through the pair a datagram is bare while the socket has a peer, so that read(2) and write(2) work
+//! as on a connected UDP socket. Without a peer each one follows an address of 32 bytes
+//! ([`crate::address`]): its source when it is read, its destination when it is written. That is also
+//! how library calls of a forked child pass addresses.
+
+use crate::address;
+use crate::connect::fit;
+use crate::errno::fail;
+use crate::pair::{self, Given};
+use crate::plain::{recv_flags, send_flags};
+use crate::pump::Left;
+use crate::state::{Phase, Shared};
+use crate::sys::constants::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC};
+use crate::table::{self, Socket};
+use crate::transfer::{Step, leave, receive_with, wait};
+use ioth_stack::{Attachment, Cause, Context, EndpointId, Error, Pump};
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, recv, recvmsg, send, sendmsg};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What a receive gives: bytes, and where they came from.
+pub(crate) type From = (usize, Option<SocketAddr>);
+
+/// The largest datagram with its address in front.
+const LARGEST: usize = 65_535 + address::LEN;
+
+/// The most datagrams that one turn moves each way.
+const TURN: usize = 64;
+
+/// recvfrom(2) on a datagram socket of ours.
+pub(crate) fn receive(
+    socket: &Socket,
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: i32,
+) -> io::Result<From> {
+    match receive_with(socket, |cx, waited| receive_step(cx, socket, fd, buffer, flags, waited))? {
+        Some(Step::Done(result)) => result,
+        None => fail(Errno::AGAIN),
+        Some(Step::Plain | Step::Wait) => receive_plain(&socket.shared, fd, buffer, flags),
+    }
+}
+
+fn receive_step(
+    cx: &mut Context<'_>,
+    socket: &Socket,
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: i32,
+    waited: bool,
+) -> Step<From> {
+    let shared = &*socket.shared;
+    if shared.phase() == Phase::Ended {
+        return Step::Plain;
+    }
+    let peek = flags & MSG_PEEK != 0;
+    if shared.held.load(Relaxed) > 0 {
+        match receive_plain(shared, fd, buffer, flags | MSG_DONTWAIT) {
+            Ok(from) => {
+                if !peek {
+                    shared.took(1, false);
+                }
+                leave(cx, socket, true, waited);
+                return Step::Done(Ok(from));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => shared.took(0, true),
+            Err(error) => return Step::Done(Err(error)),
+        }
+    }
+    match cx.engine.recv_from(socket.id, buffer, peek) {
+        Ok(received) => {
+            leave(cx, socket, false, waited);
+            let len = if flags & MSG_TRUNC == 0 { received.copied } else { received.len };
+            Step::Done(Ok((len, Some(received.from))))
+        }
+        Err(Error::WouldBlock) => wait(shared, fd, flags),
+        Err(error) => Step::Done(Err(error.into())),
+    }
+}
+
+/// recvfrom(2) on the pair.
+pub(crate) fn receive_plain(
+    shared: &Shared,
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: i32,
+) -> io::Result<From> {
+    if let Some(error) = ended(shared) {
+        return Err(error);
+    }
+    let room = buffer.len();
+    let cut = |len: usize| if flags & MSG_TRUNC == 0 { len.min(room) } else { len };
+    let how = recv_flags(flags) | RecvFlags::TRUNC;
+    if shared.phase() == Phase::Connected {
+        let (_, len) = recv(fd, buffer, how)?;
+        return Ok((cut(len), shared.names().peer));
+    }
+    let mut head = [0; address::LEN];
+    let mut parts = [IoSliceMut::new(&mut head), IoSliceMut::new(buffer)];
+    let message = recvmsg(fd, &mut parts, &mut RecvAncillaryBuffer::default(), how)?;
+    Ok((cut(message.bytes.saturating_sub(address::LEN)), address::decode(&head)))
+}
+
+/// sendto(2) on a datagram socket of ours.
+pub(crate) fn transmit(
+    socket: &Socket,
+    fd: BorrowedFd<'_>,
+    data: &[u8],
+    flags: i32,
+    to: Option<&SocketAddr>,
+) -> io::Result<usize> {
+    let shared = &*socket.shared;
+    let stack = socket.home.reach()?;
+    let to = to.map(|to| fit(socket, to)).transpose()?;
+    let step = |cx: &mut Context<'_>| {
+        let Some(end) = shared.engine_end().filter(|_| shared.phase() != Phase::Ended) else {
+            return Step::Plain;
+        };
+        // What plain calls wrote before goes first.
+        if rustix::io::ioctl_fionread(&end).unwrap_or(0) > 0
+            && take_written(cx, socket.id, shared, end.as_fd(), &mut Vec::new(), false) != Left::Nothing
+        {
+            return wait(shared, fd, flags);
+        }
+        match cx.engine.send_to(cx.now, socket.id, data, to) {
+            Err(Error::WouldBlock) => wait(shared, fd, flags),
+            Ok(sent) => {
+                // The first datagram binds the socket.
+                if shared.names().local.is_none_or(|local| local.port() == 0) {
+                    shared.set_names(cx.engine.local_address(socket.id).ok(), shared.names().peer);
+                }
+                Step::Done(Ok(sent))
+            }
+            Err(error) => Step::Done(Err(io::Error::from(error))),
+        }
+    };
+    let first = stack.run(step);
+    let step = match first {
+        Step::Wait => stack
+            .wait(socket.id, shared.settings.send_deadline(), |cx| match step(cx) {
+                Step::Wait => None,
+                step => Some(step),
+            })
+            .unwrap_or_else(|| Step::Done(fail(Errno::AGAIN))),
+        step => step,
+    };
+    match step {
+        Step::Done(result) => result,
+        Step::Plain | Step::Wait => transmit_plain(shared, fd, data, flags, to.as_ref()),
+    }
+}
+
+/// sendto(2) on the pair.
+pub(crate) fn transmit_plain(
+    shared: &Shared,
+    fd: BorrowedFd<'_>,
+    data: &[u8],
+    flags: i32,
+    to: Option<&SocketAddr>,
+) -> io::Result<usize> {
+    if let Some(error) = ended(shared) {
+        return Err(error);
+    }
+    let flags = send_flags(flags | MSG_NOSIGNAL);
+    if data.len() > 65_507 {
+        return fail(Errno::MSGSIZE);
+    }
+    if shared.phase() == Phase::Connected {
+        // The pair has no place for another destination.
+        return if to.is_none_or(|to| shared.names().peer == Some(*to)) {
+            Ok(send(fd, data, flags)?)
+        } else {
+            fail(Errno::ISCONN)
+        };
+    }
+    let Some(to) = to else { return fail(Errno::DESTADDRREQ) };
+    let head = address::encode(to);
+    let parts = [IoSlice::new(&head), IoSlice::new(data)];
+    let sent = sendmsg(fd, &parts, &mut SendAncillaryBuffer::default(), flags)?;
+    Ok(sent.saturating_sub(address::LEN))
+}
+
+/// Why calls fail once the stack has ended. Unlike the error of a connection it stays.
+fn ended(shared: &Shared) -> Option<io::Error> {
+    let errno = shared.error.load(Relaxed);
+    (shared.phase() == Phase::Ended && errno != 0).then(|| io::Error::from_raw_os_error(errno))
+}
+
+/// connect(2) on a datagram socket of ours; `None` takes the peer away.
+pub(crate) fn connect(socket: &Socket, fd: BorrowedFd<'_>, peer: Option<SocketAddr>) -> io::Result<()> {
+    let shared = &*socket.shared;
+    socket.home.reach()?.run(|cx| {
+        if shared.phase() == Phase::Ended {
+            return fail(Errno::NETDOWN);
+        }
+        match peer {
+            Some(peer) => cx.engine.connect(cx.now, socket.id, peer)?,
+            None => cx.engine.disconnect(socket.id)?,
+        }
+        let waiting = take_back(shared, fd);
+        let local = cx.engine.local_address(socket.id).ok();
+        shared.set_names(local, peer.and_then(|_| cx.engine.peer_address(socket.id).ok()));
+        shared.set_phase(if peer.is_some() { Phase::Connected } else { Phase::Fresh });
+        if let Some(end) = shared.engine_end() {
+            for (data, from) in &waiting {
+                if put(shared, end.as_fd(), data, from) != Given::Full {
+                    shared.put(1);
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Takes what waits in the pair, to be put back with or without addresses.
+fn take_back(shared: &Shared, fd: BorrowedFd<'_>) -> Vec<(Vec<u8>, SocketAddr)> {
+    let mut waiting = Vec::new();
+    if shared.held.load(Relaxed) > 0 {
+        let mut room = vec![0; LARGEST];
+        while let Ok((len, from)) = receive_plain(shared, fd, &mut room, MSG_DONTWAIT) {
+            waiting.push((room[..len].to_vec(), from.unwrap_or(address::NONE)));
+        }
+    }
+    shared.took(0, true);
+    waiting
+}
+
+/// Puts one datagram into the pair.
+fn put(shared: &Shared, end: BorrowedFd<'_>, data: &[u8], from: &SocketAddr) -> Given {
+    if shared.phase() == Phase::Connected {
+        return pair::give(end, data);
+    }
+    let mut message = Vec::with_capacity(address::LEN + data.len());
+    message.extend_from_slice(&address::encode(from));
+    message.extend_from_slice(data);
+    pair::give(end, &message)
+}
+
+/// Sends what the application wrote into the pair. `room` is for one datagram, `gone` tells that nobody
+/// is left to write.
+fn take_written(
+    cx: &mut Context<'_>,
+    id: EndpointId,
+    shared: &Shared,
+    end: BorrowedFd<'_>,
+    room: &mut Vec<u8>,
+    gone: bool,
+) -> Left {
+    for _ in 0..TURN {
+        // Peeked at first: with no room in the endpoint it stays where it is.
+        let look = RecvFlags::PEEK | RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+        if rustix::io::ioctl_fionread(end).unwrap_or(0) > 0 {
+            room.resize(LARGEST, 0);
+        }
+        let Ok((_, len)) = recv(end, &mut room[..], look) else { return Left::Nothing };
+        // At the end of what is written a read gives nothing, as an empty datagram does.
+        if len == 0 && (gone || pair::ended(end).0) {
+            return Left::Nothing;
+        }
+        let data = &room[..len.min(room.len())];
+        let sent = if shared.phase() == Phase::Connected {
+            cx.engine.send_to(cx.now, id, data, None)
+        } else if let (Some(to), Some(data)) = (address::decode(data), data.get(address::LEN..)) {
+            cx.engine.send_to(cx.now, id, data, Some(to))
+        } else {
+            // Written without a destination: nobody can be told.
+            Ok(0)
+        };
+        if sent == Err(Error::WouldBlock) {
+            return Left::RingFull;
+        }
+        let _ = recv(end, &mut [0; 1][..], RecvFlags::DONTWAIT);
+    }
+    Left::More
+}
+
+/// The engine's side of a datagram socket.
+#[derive(Debug)]
+pub(crate) struct Datagram {
+    shared: Arc<Shared>,
+    end: Arc<OwnedFd>,
+    /// Made when the first plain call needs it.
+    room: Vec<u8>,
+    gone: bool,
+}
+
+impl Datagram {
+    /// The engine's side of a fresh socket.
+    pub(crate) const fn new(shared: Arc<Shared>, end: Arc<OwnedFd>) -> Self {
+        Self { shared, end, room: Vec::new(), gone: false }
+    }
+
+    /// From the application to the network; whether the turn ended before the pair was empty.
+    fn outward(&mut self, id: EndpointId, cx: &mut Context<'_>) -> bool {
+        take_written(cx, id, &self.shared, self.end.as_fd(), &mut self.room, self.gone) == Left::More
+    }
+
+    /// From the network to the application: (the pair is full, the turn is over).
+    fn inward(&mut self, id: EndpointId, cx: &mut Context<'_>, cause: Cause) -> (bool, bool) {
+        if !cx.engine.readiness(id).readable || self.shared.waiting.load(Relaxed) > 0 {
+            return (false, false);
+        }
+        if self.shared.stays_direct(cause) {
+            cx.pump_later(id);
+            return (false, false);
+        }
+        self.room.resize(LARGEST, 0);
+        for _ in 0..TURN {
+            let Ok(received) = cx.engine.recv_from(id, &mut self.room, true) else { return (false, false) };
+            let data = &self.room[..received.copied];
+            match put(&self.shared, self.end.as_fd(), data, &received.from) {
+                Given::Full => return (true, false),
+                Given::Bytes(_) => self.shared.put(1),
+                Given::Shut => {}
+            }
+            let _ = cx.engine.recv_from(id, &mut [], false);
+        }
+        (false, true)
+    }
+}
+
+impl Datagram {
+    /// Gives up the endpoint and the engine's end.
+    fn detach(&self, id: EndpointId, cx: &mut Context<'_>) -> Pump {
+        cx.engine.close(cx.now, id);
+        self.shared.set_phase(Phase::Ended);
+        drop(self.shared.end.lock().take());
+        table::retire(self.shared.cookie);
+        Pump { more: false, want_out: false, done: true }
+    }
+}
+
+impl Attachment for Datagram {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.end.as_fd()
+    }
+
+    fn pump(&mut self, id: EndpointId, cx: &mut Context<'_>, cause: Cause) -> Pump {
+        let asked = self.shared.look.swap(false, Relaxed);
+        match cause {
+            Cause::Descriptor(events) => self.gone |= events.intersects(EventFlags::HUP | EventFlags::ERR),
+            _ if asked => self.gone |= pair::ended(self.end.as_fd()).1,
+            _ => {}
+        }
+        let more_out = self.outward(id, cx);
+        let ready = cx.engine.readiness(id);
+        if ready.error && ready.read_closed && ready.write_closed {
+            // The stack has ended.
+            let error = cx.engine.take_error(id).unwrap_or(Error::NetworkDown);
+            self.shared.error.store(error.errno(), Relaxed);
+            return self.detach(id, cx);
+        }
+        let (full, more_in) = if self.gone { (false, false) } else { self.inward(id, cx, cause) };
+        if self.gone && !more_out {
+            return self.detach(id, cx);
+        }
+        Pump { more: more_out || more_in, want_out: full, done: false }
+    }
+}

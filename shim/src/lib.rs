@@ -1,0 +1,115 @@
+//! The Internet of Threads: BSD sockets on several TCP/IP stacks in one process, on real file
+//! descriptors.
+//!
+//! A [`Stack`] is an Internet node inside the program. Two of them joined by a switch in memory:
+//!
+//! ```
+//! use ioth::Stack;
+//! use ioth::net::{TcpListener, TcpStream};
+//! use std::io::{Read, Write};
+//!
+//! let red = Stack::new("switch://lab", "ip=10.0.0.1/24")?;
+//! let blue = Stack::new("switch://lab", "ip=10.0.0.2/24")?;
+//! let listener = TcpListener::bind(&red, "10.0.0.1:7")?;
+//! let echo = std::thread::spawn(move || {
+//!     let (mut stream, _) = listener.accept()?;
+//!     let mut word = [0; 5];
+//!     stream.read_exact(&mut word)?;
+//!     stream.write_all(&word)
+//! });
+//! let mut stream = TcpStream::connect(&blue, "10.0.0.1:7")?;
+//! stream.write_all(b"hello")?;
+//! let mut answer = String::new();
+//! stream.read_to_string(&mut answer)?;
+//! assert_eq!(answer, "hello");
+//! echo.join().expect("the echo thread ended well")?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # Rooms
+//!
+//! | what | where |
+//! |---|---|
+//! | stacks, and the default one of a thread | [`Stack`], [`set_default_stack`] |
+//! | the BSD calls, on any descriptor | [`msocket`], [`bind`], [`recv`], … |
+//! | the types of [`std::net`] on any stack | [`net`] |
+//! | which socket options there are | [`option`] |
+//!
+//! A socket is a real descriptor: read, write, poll, select, epoll, dup, fork, exec, `SCM_RIGHTS` and
+//! fdopen work on it, mixed with any other descriptor and with the calls of this crate. Behind it is a
+//! pair of AF_UNIX sockets; the calls of this crate pass it by and use the stack directly, so they are
+//! faster than plain ones.
+//!
+//! # What differs from the kernel's sockets
+//!
+//! The calls of this crate give the results and errnos of Linux, in the order of Linux. What does not:
+//!
+//! | what | here |
+//! |---|---|
+//! | plain accept(2), connect(2), bind(2), listen(2), getsockname(2), getpeername(2), getsockopt(2), setsockopt(2) | see the pair: use the calls of this crate |
+//! | plain read(2) on a listener | takes and loses a connection that waits; TCP says `ENOTCONN` |
+//! | poll(2) on a fresh stream socket | `OUT`; TCP shows `OUT\|HUP` |
+//! | plain write(2) before connect | waits and is sent once connected; TCP says `EPIPE` |
+//! | plain recv(2) after a fault | always `ECONNRESET`; the calls of this crate and `SO_ERROR` say which |
+//! | plain send(2) after a reset | `EPIPE` at once; TCP says `ECONNRESET` first |
+//! | plain read(2), write(2) on a datagram socket without peer | an address of 32 bytes is in front |
+//! | datagrams larger than a frame | `EMSGSIZE`: they are not sent in fragments, nor put together |
+//! | ICMP errors on a datagram socket | only the calls of this crate report them; poll does not show them |
+//! | plain write(2) on a listener | waits; TCP says `EPIPE` |
+//! | plain close(2) | takes effect a moment later: until then the address is in use |
+//! | close(2) while a connect that did not wait is undecided | it goes on until it is decided, and keeps its port |
+//! | bind(2) once more after a connect was refused | `EINVAL` |
+//! | bind(2) of a stream socket to a broadcast or multicast address | `EADDRNOTAVAIL` |
+//! | a segment that arrives for port 0 | is dropped; Linux answers with a reset |
+//! | `socket(AF_INET, SOCK_PACKET)` | the obsolete type is refused |
+//! | `SO_RCVBUF`, `SO_SNDBUF` beyond the limit | cut to 4 MiB, not to `rmem_max` and `wmem_max` |
+//! | `SO_LINGER` that is off | its seconds show as 0 |
+//! | a connect that did not wait and was refused | make a new socket for another try |
+//! | plain shutdown(2) of both directions with something unread | resets the connection |
+//! | `MSG_TRUNC` on a stream | copies what it receives |
+//! | `MSG_OOB`, `MSG_MORE` and other flags | `EOPNOTSUPP` |
+//! | signals | do not interrupt a call of this crate that waits |
+//! | `FIONREAD` | counts what is in the pair; `TIOCOUTQ` shows the kernel's memory, not bytes |
+//! | bytes in the pair | add up to some hundred KB to the window and to `SO_SNDBUF` for plain calls |
+//! | descriptors | a socket takes two |
+//! | a forked child | goes on with its sockets through the parent's stack, while the parent lives; new sockets on it fail with `ENETDOWN`; the child may make stacks of its own |
+
+mod address;
+mod connect;
+mod connecting;
+mod datagram;
+mod errno;
+mod fork;
+mod join;
+mod listener;
+mod namespace;
+pub mod net;
+pub mod option;
+mod pair;
+mod plain;
+mod pump;
+mod socket;
+mod stack;
+mod state;
+mod sys;
+mod table;
+mod transfer;
+
+pub use socket::{
+    accept, accept4, bind, close, connect, disconnect, getpeername, getsockname, getsockopt, getsockopt_int,
+    listen, msocket, read, recv, recvfrom, send, sendto, set_nonblocking, setsockopt, setsockopt_int,
+    shutdown, socket, write,
+};
+pub use stack::{Builder, SetupError, Stack, default_stack, set_default_stack};
+pub use sys::constants::{
+    AF_INET, AF_INET6, AF_UNIX, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP,
+    IPV6_V6ONLY, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SHUT_RD, SHUT_RDWR,
+    SHUT_WR, SO_ACCEPTCONN, SO_BROADCAST, SO_DOMAIN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_PROTOCOL,
+    SO_RCVBUF, SO_RCVTIMEO, SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO, SO_TYPE, SOCK_CLOEXEC, SOCK_DGRAM,
+    SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY,
+};
+
+/// The programs in the README run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

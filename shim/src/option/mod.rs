@@ -1,0 +1,128 @@
+//! Socket options, one file per level. What a socket of ours shows comes from its own table, never
+//! from the pair behind its descriptor.
+//!
+//! | level | option | |
+//! |---|---|---|
+//! | `SOL_SOCKET` | `SO_REUSEADDR`, `SO_BROADCAST`, `SO_RCVBUF`, `SO_SNDBUF`, `SO_RCVTIMEO`, `SO_SNDTIMEO` | has effect |
+//! | | `SO_TYPE`, `SO_DOMAIN`, `SO_PROTOCOL`, `SO_ACCEPTCONN`, `SO_ERROR` | to be read |
+//! | | `SO_LINGER` | on with 0 seconds: close sends a reset; otherwise stored |
+//! | | `SO_KEEPALIVE` | stored |
+//! | `IPPROTO_TCP` | `TCP_NODELAY` | has effect |
+//! | `IPPROTO_IPV6` | `IPV6_V6ONLY` | has effect |
+//! | any other | | `ENOPROTOOPT`; reading at a level that the socket does not have: `EOPNOTSUPP` for IPv4 |
+//!
+//! As on Linux, `SO_RCVBUF` and `SO_SNDBUF` show twice what was set, within bounds: at least 2304 and
+//! 4608, at most twice [`MAX_BUFFER`] (the kernel's bound is the sysctl `net.core.rmem_max`).
+
+mod ipv6;
+mod settings;
+mod socket;
+mod tcp;
+
+pub(crate) use settings::{Flag, Settings};
+pub use socket::MAX_BUFFER;
+
+use crate::errno::fail;
+use crate::state::Shared;
+use crate::sys::constants::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, SOL_SOCKET};
+use crate::sys::option as raw;
+use crate::table::{Found, Socket};
+use ioth_stack::{Family, Kind, Options};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+/// getsockopt(2) on whatever the descriptor is.
+pub(crate) fn read(
+    found: &Found,
+    fd: BorrowedFd<'_>,
+    level: i32,
+    name: i32,
+    value: &mut [u8],
+) -> io::Result<usize> {
+    let (socket, shared) = match found {
+        Found::Kernel => return raw::read(fd, level, name, value),
+        Found::Ours(socket) => (Some(&**socket), &*socket.shared),
+        Found::Plain(shared) => (None, &**shared),
+    };
+    let target = Target { socket, shared, fd };
+    match level {
+        SOL_SOCKET => socket::read(&target, name, value),
+        IPPROTO_TCP if shared.kind == Kind::Stream => tcp::read(&target, name, value),
+        IPPROTO_IPV6 if shared.family == Family::V6 => ipv6::read(&target, name, value),
+        IPPROTO_UDP if shared.kind != Kind::Stream => fail(Errno::NOPROTOOPT),
+        // As Linux: reading at a level that an IPv4 socket does not have is another error.
+        _ if shared.family == Family::V4 && level != IPPROTO_IP => fail(Errno::OPNOTSUPP),
+        _ => fail(Errno::NOPROTOOPT),
+    }
+}
+
+/// setsockopt(2) on whatever the descriptor is.
+pub(crate) fn write(
+    found: &Found,
+    fd: BorrowedFd<'_>,
+    level: i32,
+    name: i32,
+    value: &[u8],
+) -> io::Result<()> {
+    let (socket, shared) = match found {
+        Found::Kernel => return raw::write(fd, level, name, value),
+        Found::Ours(socket) => (Some(&**socket), &*socket.shared),
+        Found::Plain(shared) => (None, &**shared),
+    };
+    let target = Target { socket, shared, fd };
+    match level {
+        SOL_SOCKET => socket::write(&target, name, value),
+        IPPROTO_TCP if shared.kind == Kind::Stream => tcp::write(&target, name, value),
+        IPPROTO_IPV6 if shared.family == Family::V6 => ipv6::write(&target, name, value),
+        _ => fail(Errno::NOPROTOOPT),
+    }
+}
+
+/// The socket that an option is about.
+struct Target<'a> {
+    /// While its engine is in reach.
+    socket: Option<&'a Socket>,
+    shared: &'a Shared,
+    fd: BorrowedFd<'a>,
+}
+
+impl Target<'_> {
+    /// Sets a flag here and in the engine.
+    fn set(&self, flag: Flag, on: bool, tell: impl FnOnce(&mut Options)) -> io::Result<()> {
+        self.tell(tell)?;
+        self.shared.settings.set(flag, on);
+        Ok(())
+    }
+
+    /// Changes the engine's options, if there still is an endpoint.
+    fn tell(&self, change: impl FnOnce(&mut Options)) -> io::Result<()> {
+        let Some(socket) = self.socket else { return Ok(()) };
+        socket.home.reach()?.run(|cx| {
+            let mut options = cx.engine.options(socket.id)?;
+            change(&mut options);
+            cx.engine.set_options(socket.id, options)
+        })?;
+        Ok(())
+    }
+}
+
+/// The integer in an option value; `EINVAL` if it is too short.
+fn integer(value: &[u8]) -> io::Result<i32> {
+    match value.first_chunk() {
+        Some(bytes) => Ok(i32::from_ne_bytes(*bytes)),
+        None => fail(Errno::INVAL),
+    }
+}
+
+/// Gives an option value, cut to what the caller has room for; says how much that is.
+fn show(value: &mut [u8], bytes: &[u8]) -> usize {
+    let len = bytes.len().min(value.len());
+    value[..len].copy_from_slice(&bytes[..len]);
+    len
+}
+
+/// Gives an integer.
+fn show_integer(value: &mut [u8], integer: i32) -> usize {
+    show(value, &integer.to_ne_bytes())
+}

@@ -1,0 +1,146 @@
+//! The options of a socket as getsockopt(2) shows them. What of it the engine must know is handed on
+//! when it is set.
+
+use ioth_stack::Options;
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// An option that is on or off.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(crate) enum Flag {
+    /// `SO_REUSEADDR`.
+    ReuseAddress = 1,
+    /// `SO_BROADCAST`.
+    Broadcast = 2,
+    /// `SO_KEEPALIVE`.
+    KeepAlive = 4,
+    /// `TCP_NODELAY`.
+    NoDelay = 8,
+    /// `IPV6_V6ONLY`.
+    V6Only = 16,
+}
+
+/// The options of one socket. Atomic, so that a forked child never finds a lock held.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    flags: AtomicU32,
+    recv_timeout: AtomicU64,
+    send_timeout: AtomicU64,
+    recv_buffer: AtomicI32,
+    send_buffer: AtomicI32,
+    linger: AtomicI64,
+}
+
+impl Settings {
+    /// What a new endpoint has.
+    pub(crate) fn new(options: &Options) -> Self {
+        let shown = |bytes: usize| AtomicI32::new(i32::try_from(bytes).unwrap_or(i32::MAX));
+        let settings = Self {
+            flags: AtomicU32::new(0),
+            recv_timeout: AtomicU64::new(0),
+            send_timeout: AtomicU64::new(0),
+            recv_buffer: shown(options.recv_buffer),
+            send_buffer: shown(options.send_buffer),
+            linger: AtomicI64::new(-1),
+        };
+        settings.set(Flag::ReuseAddress, options.reuse_address);
+        settings.set(Flag::Broadcast, options.broadcast);
+        settings.set(Flag::NoDelay, options.nodelay);
+        settings.set(Flag::V6Only, options.v6_only);
+        settings
+    }
+
+    /// Copies what an accepted connection has from its listener.
+    pub(crate) fn inherit(&self, listener: &Self) {
+        self.flags.store(listener.flags.load(Relaxed), Relaxed);
+        self.recv_timeout.store(listener.recv_timeout.load(Relaxed), Relaxed);
+        self.send_timeout.store(listener.send_timeout.load(Relaxed), Relaxed);
+        self.recv_buffer.store(listener.recv_buffer.load(Relaxed), Relaxed);
+        self.send_buffer.store(listener.send_buffer.load(Relaxed), Relaxed);
+        self.linger.store(listener.linger.load(Relaxed), Relaxed);
+    }
+
+    /// Turns an option on or off.
+    pub(crate) fn set(&self, flag: Flag, on: bool) {
+        if on {
+            self.flags.fetch_or(flag as u32, Relaxed);
+        } else {
+            self.flags.fetch_and(!(flag as u32), Relaxed);
+        }
+    }
+
+    /// Sets `SO_RCVTIMEO`; `None` waits for ever.
+    pub(crate) fn set_recv_timeout(&self, timeout: Option<Duration>) {
+        self.recv_timeout.store(micros(timeout), Relaxed);
+    }
+
+    /// Sets `SO_SNDTIMEO`; `None` waits for ever.
+    pub(crate) fn set_send_timeout(&self, timeout: Option<Duration>) {
+        self.send_timeout.store(micros(timeout), Relaxed);
+    }
+
+    /// Sets what `SO_RCVBUF` shows.
+    pub(crate) fn set_recv_buffer(&self, shown: i32) {
+        self.recv_buffer.store(shown, Relaxed);
+    }
+
+    /// Sets what `SO_SNDBUF` shows.
+    pub(crate) fn set_send_buffer(&self, shown: i32) {
+        self.send_buffer.store(shown, Relaxed);
+    }
+
+    /// Sets `SO_LINGER` in seconds; `None` turns it off.
+    pub(crate) fn set_linger(&self, seconds: Option<i32>) {
+        self.linger.store(seconds.map_or(-1, i64::from), Relaxed);
+    }
+
+    /// Whether an option is on.
+    pub(crate) fn has(&self, flag: Flag) -> bool {
+        self.flags.load(Relaxed) & flag as u32 != 0
+    }
+
+    /// `SO_RCVTIMEO`.
+    pub(crate) fn recv_timeout(&self) -> Option<Duration> {
+        duration(self.recv_timeout.load(Relaxed))
+    }
+
+    /// `SO_SNDTIMEO`.
+    pub(crate) fn send_timeout(&self) -> Option<Duration> {
+        duration(self.send_timeout.load(Relaxed))
+    }
+
+    /// When a receiver that starts to wait now gives up.
+    pub(crate) fn recv_deadline(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.recv_timeout()?)
+    }
+
+    /// When a sender that starts to wait now gives up.
+    pub(crate) fn send_deadline(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.send_timeout()?)
+    }
+
+    /// What `SO_RCVBUF` shows.
+    pub(crate) fn recv_buffer(&self) -> i32 {
+        self.recv_buffer.load(Relaxed)
+    }
+
+    /// What `SO_SNDBUF` shows.
+    pub(crate) fn send_buffer(&self) -> i32 {
+        self.send_buffer.load(Relaxed)
+    }
+
+    /// `SO_LINGER` in seconds.
+    pub(crate) fn linger(&self) -> Option<i32> {
+        i32::try_from(self.linger.load(Relaxed)).ok().filter(|seconds| *seconds >= 0)
+    }
+}
+
+/// 0 stands for no limit; a limit of nothing is the shortest there is.
+fn micros(timeout: Option<Duration>) -> u64 {
+    timeout.map_or(0, |timeout| u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX).max(1))
+}
+
+fn duration(micros: u64) -> Option<Duration> {
+    (micros != 0).then(|| Duration::from_micros(micros))
+}

@@ -1,0 +1,584 @@
+//! The BSD calls, one function per libc function.
+//!
+//! Flags, levels and names are libc's integers; an error carries the errno that the kernel's call
+//! would give. Every function takes any descriptor: on one that is no socket of a stack it makes the
+//! plain system call.
+
+use crate::connect::Patience;
+use crate::errno::fail;
+use crate::join::join;
+use crate::pair::{self, Pair};
+use crate::plain::{how as direction, pending, recv_flags, send_flags};
+use crate::stack::{Stack, default_stack};
+use crate::state::{Phase, Shared};
+use crate::sys::constants::{
+    AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, MSG_CMSG_CLOEXEC,
+    MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SO_ERROR, SOCK_CLOEXEC, SOCK_DGRAM,
+    SOCK_NONBLOCK, SOCK_RAW, SOCK_STREAM, SOL_SOCKET,
+};
+use crate::table::{self, Found, Socket};
+use crate::{address, connect as connecting, datagram, listener, option, plain, transfer};
+use ioth_stack::{Family, Kind};
+use rustix::io::{Errno, FdFlags};
+use rustix::net::{self, AddressFamily, Protocol, SocketFlags, SocketType};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Makes a socket on this thread's default stack ([`set_default_stack`](crate::set_default_stack)),
+/// see socket(2).
+///
+/// # Errors
+/// As [`msocket`].
+pub fn socket(domain: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
+    msocket(&default_stack(), domain, kind, protocol)
+}
+
+/// Makes a socket on `stack`, see socket(2). `kind` takes `SOCK_NONBLOCK` and `SOCK_CLOEXEC` too.
+/// Families other than `AF_INET` and `AF_INET6` are the kernel's, whatever the stack.
+///
+/// # Errors
+/// `EPROTONOSUPPORT` for a protocol that does not fit, `ESOCKTNOSUPPORT` or `EINVAL` for a type that
+/// is not `SOCK_STREAM` or `SOCK_DGRAM`, `EMFILE` and `ENFILE` without descriptors left (a socket needs
+/// two), `ENETDOWN` on a stack of the parent process.
+///
+/// ```
+/// use ioth::{AF_INET, SOCK_STREAM};
+/// let fd = ioth::msocket(&ioth::Stack::kernel(), AF_INET, SOCK_STREAM, 0)?;
+/// assert_eq!(ioth::getsockname(&fd)?.to_string(), "0.0.0.0:0");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn msocket(stack: &Stack, domain: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
+    let family = match domain {
+        AF_INET => Family::V4,
+        AF_INET6 => Family::V6,
+        _ => return of_kernel(domain, kind, protocol),
+    };
+    if let Some(namespace) = stack.namespace() {
+        return namespace.within(|| of_kernel(domain, kind, protocol));
+    }
+    let Some(home) = stack.home() else { return of_kernel(domain, kind, protocol) };
+    // sys/socket.h: the type is below the flags.
+    const TYPES: i32 = 0xf;
+    let flags = kind & !TYPES;
+    if flags & !(SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
+        return fail(Errno::INVAL);
+    }
+    let kind = match (kind & TYPES, protocol) {
+        // Linux: types from SOCK_MAX (11) and protocols from IPPROTO_MAX (263) on.
+        (11.., _) | (_, ..0 | 263..) => return fail(Errno::INVAL),
+        (SOCK_STREAM, 0 | IPPROTO_TCP) => Kind::Stream,
+        (SOCK_DGRAM, 0 | IPPROTO_UDP) => Kind::Datagram,
+        (SOCK_DGRAM, IPPROTO_ICMP) if family == Family::V4 => Kind::Echo,
+        (SOCK_DGRAM, IPPROTO_ICMPV6) if family == Family::V6 => Kind::Echo,
+        (SOCK_STREAM | SOCK_DGRAM, _) => return fail(Errno::PROTONOSUPPORT),
+        (SOCK_RAW, 0) => return fail(Errno::PROTONOSUPPORT),
+        _ => return fail(Errno::SOCKTNOSUPPORT),
+    };
+    let (fd, _) = open(home, family, kind, flags & SOCK_NONBLOCK != 0)?;
+    if flags & SOCK_CLOEXEC == 0 {
+        rustix::io::fcntl_setfd(&fd, FdFlags::empty())?;
+    }
+    Ok(fd)
+}
+
+/// Makes a socket of ours, close-on-exec.
+pub(crate) fn open(
+    home: &Arc<crate::stack::Home>,
+    family: Family,
+    kind: Kind,
+    nonblocking: bool,
+) -> io::Result<(OwnedFd, Arc<Socket>)> {
+    let stack = home.reach()?;
+    let pair = Pair::new(kind, nonblocking)?;
+    stack.run(|cx| {
+        let id = cx.engine.open(kind, family);
+        join(cx, home, id, kind, family, pair, nonblocking).inspect_err(|_| cx.engine.abort(cx.now, id))
+    })
+}
+
+fn of_kernel(domain: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
+    let Ok(family) = u16::try_from(domain) else { return fail(Errno::AFNOSUPPORT) };
+    let flags = SocketFlags::from_bits_truncate(kind.cast_unsigned());
+    let kind = SocketType::from_raw(kind.cast_unsigned() & !flags.bits());
+    let protocol = std::num::NonZero::new(protocol.cast_unsigned()).map(Protocol::from_raw);
+    Ok(net::socket_with(AddressFamily::from_raw(family), kind, flags, protocol)?)
+}
+
+/// Gives a socket its own address, see bind(2). Port 0 takes a free one.
+///
+/// # Errors
+/// `EADDRINUSE`, `EADDRNOTAVAIL` for an address that the stack does not have, `EINVAL` when the socket
+/// has an address, `EAFNOSUPPORT` for the wrong family.
+pub fn bind(fd: impl AsFd, address: &SocketAddr) -> io::Result<()> {
+    let fd = fd.as_fd();
+    bind_found(&table::find(fd)?, fd, address)
+}
+
+pub(crate) fn bind_found(found: &Found, fd: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
+    match found {
+        Found::Kernel => Ok(net::bind(fd, address)?),
+        Found::Plain(_) => fail(Errno::INVAL),
+        Found::Ours(socket) => {
+            let address = match (socket.shared.family, address) {
+                (Family::V6, SocketAddr::V4(_)) => return fail(Errno::INVAL),
+                (Family::V4, SocketAddr::V6(_)) => return fail(Errno::AFNOSUPPORT),
+                // What IPV6_V6ONLY takes away.
+                (Family::V6, SocketAddr::V6(v6))
+                    if v6.ip().to_ipv4_mapped().is_some()
+                        && socket.shared.settings.has(option::Flag::V6Only) =>
+                {
+                    return fail(Errno::INVAL);
+                }
+                _ => *address,
+            };
+            socket.home.reach()?.run(|cx| {
+                cx.engine.bind(socket.id, address)?;
+                if let SocketAddr::V6(v6) = address
+                    && !v6.ip().is_unspecified()
+                    && v6.ip().to_ipv4_mapped().is_none()
+                {
+                    // As Linux: it cannot speak IPv4 any more.
+                    socket.shared.settings.set(option::Flag::V6Only, true);
+                }
+                socket.shared.set_names(cx.engine.local_address(socket.id).ok(), socket.shared.names().peer);
+                Ok(())
+            })
+        }
+    }
+}
+
+/// Makes a stream socket a listener, see listen(2). `backlog` bounds the connections that wait to be
+/// accepted; at most 4096.
+///
+/// # Errors
+/// `EINVAL` when the socket is connected, `EADDRINUSE`, `EOPNOTSUPP` on a datagram socket.
+pub fn listen(fd: impl AsFd, backlog: i32) -> io::Result<()> {
+    let fd = fd.as_fd();
+    listen_found(&table::find(fd)?, fd, backlog)
+}
+
+pub(crate) fn listen_found(found: &Found, fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
+    match found {
+        Found::Kernel => Ok(net::listen(fd, backlog)?),
+        Found::Ours(socket) => listener::listen(socket, fd, backlog),
+        Found::Plain(_) => fail(Errno::INVAL),
+    }
+}
+
+/// Takes a connection from a listener, see accept(2).
+///
+/// # Errors
+/// As [`accept4`].
+pub fn accept(fd: impl AsFd) -> io::Result<(OwnedFd, SocketAddr)> {
+    accept4(fd, 0)
+}
+
+/// Takes a connection from a listener, with `SOCK_NONBLOCK` and `SOCK_CLOEXEC` for the new descriptor,
+/// see accept4(2). With it comes the peer's address; `0.0.0.0:0` for a kernel socket of a family
+/// without IP addresses.
+///
+/// # Errors
+/// `EAGAIN` when the descriptor does not wait or `SO_RCVTIMEO` is over, `EINVAL` when the socket does
+/// not listen, `EOPNOTSUPP` on a datagram socket, `EMFILE` and `ENFILE`: the connection stays in the
+/// queue.
+pub fn accept4(fd: impl AsFd, flags: i32) -> io::Result<(OwnedFd, SocketAddr)> {
+    let fd = fd.as_fd();
+    accept_found(&table::find(fd)?, fd, flags)
+}
+
+pub(crate) fn accept_found(
+    found: &Found,
+    fd: BorrowedFd<'_>,
+    flags: i32,
+) -> io::Result<(OwnedFd, SocketAddr)> {
+    match found {
+        Found::Kernel => {
+            let (fd, peer) = net::acceptfrom_with(fd, SocketFlags::from_bits_retain(flags.cast_unsigned()))?;
+            Ok((fd, peer.and_then(|peer| peer.try_into().ok()).unwrap_or(address::NONE)))
+        }
+        Found::Ours(socket) => listener::accept(socket, fd, flags),
+        Found::Plain(shared) => listener::accept_plain(shared, fd, flags),
+    }
+}
+
+/// Connects a socket, see connect(2). A datagram socket gets a default destination, and receives from
+/// there only.
+///
+/// # Errors
+/// `EINPROGRESS` when the descriptor does not wait or `SO_SNDTIMEO` is over (then `POLLOUT` says that
+/// it is decided and `SO_ERROR` how), `EALREADY`, `EISCONN`, `ECONNREFUSED`, `ETIMEDOUT`,
+/// `ENETUNREACH`, `EHOSTUNREACH`, `EADDRNOTAVAIL`, `EAFNOSUPPORT`.
+pub fn connect(fd: impl AsFd, address: &SocketAddr) -> io::Result<()> {
+    let fd = fd.as_fd();
+    connect_found(&table::find(fd)?, fd, address)
+}
+
+pub(crate) fn connect_found(found: &Found, fd: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
+    match found {
+        Found::Kernel => Ok(net::connect(fd, address)?),
+        Found::Ours(socket) => connecting::connect(socket, fd, address, Patience::OfDescriptor),
+        Found::Plain(shared) => Err(pending(shared).unwrap_or_else(|| {
+            if shared.phase() == Phase::Connected { Errno::ISCONN.into() } else { Errno::NETDOWN.into() }
+        })),
+    }
+}
+
+/// Takes the default destination from a datagram socket: connect(2) with `AF_UNSPEC`.
+///
+/// # Errors
+/// `EOPNOTSUPP` on a stream socket of ours.
+pub fn disconnect(fd: impl AsFd) -> io::Result<()> {
+    let fd = fd.as_fd();
+    match table::find(fd)? {
+        Found::Kernel => Ok(net::connect_unspec(fd)?),
+        Found::Ours(socket) if socket.shared.kind != Kind::Stream => datagram::connect(&socket, fd, None),
+        Found::Ours(_) | Found::Plain(_) => fail(Errno::OPNOTSUPP),
+    }
+}
+
+/// Sends on a connected socket, see send(2). Waits until all of it is taken unless the descriptor or
+/// `MSG_DONTWAIT` says otherwise. `flags`: `MSG_DONTWAIT`, `MSG_NOSIGNAL`.
+///
+/// # Errors
+/// `EAGAIN`, `EPIPE` (with SIGPIPE unless `MSG_NOSIGNAL`) when sending is over or was never possible,
+/// `ECONNRESET`, `ETIMEDOUT`, `EDESTADDRREQ` on a datagram socket without peer, `EMSGSIZE`,
+/// `EOPNOTSUPP` for other flags.
+pub fn send(fd: impl AsFd, data: &[u8], flags: i32) -> io::Result<usize> {
+    let fd = fd.as_fd();
+    send_found(&table::find(fd)?, fd, data, flags, None)
+}
+
+/// Sends a datagram to an address, see sendto(2). On a stream socket the address is not looked at.
+///
+/// # Errors
+/// As [`send`], and `EACCES` for a broadcast without `SO_BROADCAST`, `ENETUNREACH`, `EHOSTUNREACH`,
+/// `EAFNOSUPPORT`.
+pub fn sendto(fd: impl AsFd, data: &[u8], flags: i32, to: &SocketAddr) -> io::Result<usize> {
+    let fd = fd.as_fd();
+    send_found(&table::find(fd)?, fd, data, flags, Some(to))
+}
+
+pub(crate) fn send_found(
+    found: &Found,
+    fd: BorrowedFd<'_>,
+    data: &[u8],
+    flags: i32,
+    to: Option<&SocketAddr>,
+) -> io::Result<usize> {
+    if !matches!(found, Found::Kernel) && flags & !(MSG_DONTWAIT | MSG_NOSIGNAL) != 0 {
+        return fail(Errno::OPNOTSUPP);
+    }
+    match (found, to) {
+        (Found::Kernel, None) => Ok(net::send(fd, data, send_flags(flags))?),
+        (Found::Kernel, Some(to)) => Ok(net::sendto(fd, data, send_flags(flags), to)?),
+        (Found::Ours(socket), _) if socket.shared.kind == Kind::Stream => {
+            transfer::transmit(socket, fd, data, flags)
+        }
+        (Found::Ours(socket), to) => datagram::transmit(socket, fd, data, flags, to),
+        (Found::Plain(shared), _) if shared.kind == Kind::Stream => plain::transmit(shared, fd, data, flags),
+        (Found::Plain(shared), to) => datagram::transmit_plain(shared, fd, data, flags, to),
+    }
+}
+
+/// Receives, see recv(2). 0 is the end of the stream, or an empty datagram. `flags`: `MSG_PEEK`,
+/// `MSG_DONTWAIT`, `MSG_WAITALL`, `MSG_TRUNC` (a datagram's whole length is returned).
+///
+/// # Errors
+/// `EAGAIN`, `ENOTCONN`, `ECONNRESET`, `ETIMEDOUT`, `ECONNREFUSED` on a datagram socket whose peer
+/// said so, `EOPNOTSUPP` for other flags.
+pub fn recv(fd: impl AsFd, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
+    let fd = fd.as_fd();
+    let found = table::find(fd)?;
+    Ok(recv_found(&found, fd, buffer, flags)?.0)
+}
+
+/// Receives, with the source of a datagram, see recvfrom(2).
+///
+/// # Errors
+/// As [`recv`].
+pub fn recvfrom(fd: impl AsFd, buffer: &mut [u8], flags: i32) -> io::Result<(usize, Option<SocketAddr>)> {
+    let fd = fd.as_fd();
+    let found = table::find(fd)?;
+    recv_found(&found, fd, buffer, flags)
+}
+
+pub(crate) fn recv_found(
+    found: &Found,
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: i32,
+) -> io::Result<(usize, Option<SocketAddr>)> {
+    const KNOWN: i32 = MSG_PEEK | MSG_DONTWAIT | MSG_WAITALL | MSG_TRUNC | MSG_CMSG_CLOEXEC | MSG_NOSIGNAL;
+    if !matches!(found, Found::Kernel) && flags & !KNOWN != 0 {
+        return fail(Errno::OPNOTSUPP);
+    }
+    // The length of a stream is not cut; see the table of differences.
+    let of_stream = flags & !MSG_TRUNC;
+    match found {
+        Found::Kernel => {
+            let (_, len, from) = net::recvfrom(fd, buffer, recv_flags(flags))?;
+            Ok((len, from.and_then(|from| from.try_into().ok())))
+        }
+        Found::Ours(socket) if socket.shared.kind == Kind::Stream => {
+            Ok((transfer::receive(socket, fd, buffer, of_stream)?, None))
+        }
+        Found::Ours(socket) => datagram::receive(socket, fd, buffer, flags),
+        Found::Plain(shared) if shared.kind == Kind::Stream => {
+            Ok((plain::receive(shared, fd, buffer, of_stream)?, None))
+        }
+        Found::Plain(shared) => datagram::receive_plain(shared, fd, buffer, flags),
+    }
+}
+
+/// Reads, see read(2): [`recv`] without flags; on what is no socket the plain call.
+///
+/// # Errors
+/// As [`recv`].
+pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let fd = fd.as_fd();
+    match table::find(fd) {
+        Ok(Found::Kernel) => Ok(rustix::io::read(fd, buffer)?),
+        Ok(found) => Ok(recv_found(&found, fd, buffer, 0)?.0),
+        Err(error) if no_socket(&error) => Ok(rustix::io::read(fd, buffer)?),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes, see write(2): [`send`] without flags; on what is no socket the plain call.
+///
+/// # Errors
+/// As [`send`].
+pub fn write(fd: impl AsFd, data: &[u8]) -> io::Result<usize> {
+    let fd = fd.as_fd();
+    match table::find(fd) {
+        Ok(Found::Kernel) => Ok(rustix::io::write(fd, data)?),
+        Ok(found) => send_found(&found, fd, data, 0, None),
+        Err(error) if no_socket(&error) => Ok(rustix::io::write(fd, data)?),
+        Err(error) => Err(error),
+    }
+}
+
+fn no_socket(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::NOTSOCK.raw_os_error())
+}
+
+/// Ends one or both directions, see shutdown(2): `SHUT_RD`, `SHUT_WR`, `SHUT_RDWR`.
+///
+/// # Errors
+/// `ENOTCONN`, `EINVAL` for another `how`.
+pub fn shutdown(fd: impl AsFd, how: i32) -> io::Result<()> {
+    let fd = fd.as_fd();
+    shutdown_found(&table::find(fd)?, fd, how)
+}
+
+pub(crate) fn shutdown_found(found: &Found, fd: BorrowedFd<'_>, how: i32) -> io::Result<()> {
+    let Some(how) = direction(how) else { return fail(Errno::INVAL) };
+    let socket = match found {
+        Found::Ours(socket) => socket,
+        Found::Plain(shared) if shared.is_over() => return fail(Errno::NOTCONN),
+        Found::Plain(_) | Found::Kernel => return Ok(net::shutdown(fd, how)?),
+    };
+    let shared = &socket.shared;
+    let reads = matches!(how, net::Shutdown::Read | net::Shutdown::Both);
+    socket.home.reach()?.run(|cx| {
+        match (shared.kind, shared.phase()) {
+            (_, Phase::Fresh) => return fail(Errno::NOTCONN),
+            // A datagram socket has no end to tell the peer: the endpoint answers from then on.
+            (Kind::Datagram | Kind::Echo, Phase::Connected) => {
+                let how = match how {
+                    net::Shutdown::Read => ioth_stack::Shutdown::Read,
+                    net::Shutdown::Write => ioth_stack::Shutdown::Write,
+                    net::Shutdown::Both => ioth_stack::Shutdown::Both,
+                };
+                return Ok(cx.engine.shutdown(cx.now, socket.id, how)?);
+            }
+            _ => {}
+        }
+        if reads && matches!(shared.phase(), Phase::Connected | Phase::Listening) {
+            shared.read_shut.store(true, Relaxed);
+            cx.engine.shutdown(cx.now, socket.id, ioth_stack::Shutdown::Read)?;
+        }
+        if !matches!(how, net::Shutdown::Read) && shared.phase() == Phase::Connected {
+            // Whoever waits to send gives up; what was taken before still goes out.
+            shared.write_shut.store(true, Relaxed);
+            cx.wake(socket.id);
+        }
+        // The pair carries it to the engine behind what plain calls wrote; poll shows it at once.
+        net::shutdown(fd, how)?;
+        shared.look.store(true, Relaxed);
+        cx.pump(socket.id);
+        Ok(())
+    })
+}
+
+/// Closes a descriptor, see close(2). What was sent still goes out; when it was the last copy, the end
+/// of the connection leaves before this returns. Dropping an `OwnedFd` or a plain close does the same
+/// a moment later.
+///
+/// # Errors
+/// None today.
+pub fn close(fd: OwnedFd) -> io::Result<()> {
+    let found = table::find(fd.as_fd());
+    drop(fd);
+    if let Ok(found) = found {
+        closed(&found);
+    }
+    Ok(())
+}
+
+/// Has the engine look whether the descriptor that was closed was the last one.
+pub(crate) fn closed(found: &Found) {
+    if let Found::Ours(socket) = found
+        && !socket.shared.inherited()
+        && let Ok(stack) = socket.home.reach()
+    {
+        socket.shared.look.store(true, Relaxed);
+        stack.run(|cx| cx.pump(socket.id));
+    }
+}
+
+/// The socket's own address, see getsockname(2).
+///
+/// # Errors
+/// `EAFNOSUPPORT` for a kernel socket of a family without IP addresses.
+pub fn getsockname(fd: impl AsFd) -> io::Result<SocketAddr> {
+    let fd = fd.as_fd();
+    getsockname_found(&table::find(fd)?, fd)
+}
+
+pub(crate) fn getsockname_found(found: &Found, fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    match found {
+        Found::Kernel => Ok(net::getsockname(fd)?.try_into()?),
+        Found::Plain(shared) => Ok(local_of(shared)),
+        Found::Ours(socket) => {
+            let current = socket.home.reach()?.run(|cx| cx.engine.local_address(socket.id));
+            Ok(current.unwrap_or_else(|_| local_of(&socket.shared)))
+        }
+    }
+}
+
+fn local_of(shared: &Shared) -> SocketAddr {
+    shared.names().local.unwrap_or_else(|| match shared.family {
+        Family::V4 => address::NONE,
+        Family::V6 => SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), 0),
+    })
+}
+
+/// The address of the peer, see getpeername(2).
+///
+/// # Errors
+/// `ENOTCONN`; `EAFNOSUPPORT` for a kernel socket of a family without IP addresses.
+pub fn getpeername(fd: impl AsFd) -> io::Result<SocketAddr> {
+    let fd = fd.as_fd();
+    getpeername_found(&table::find(fd)?, fd)
+}
+
+pub(crate) fn getpeername_found(found: &Found, fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    let shared = match found {
+        Found::Kernel => {
+            let peer = net::getpeername(fd)?;
+            return peer.map_or_else(|| fail(Errno::NOTCONN), |peer| Ok(peer.try_into()?));
+        }
+        Found::Plain(shared) => shared,
+        Found::Ours(socket) => &socket.shared,
+    };
+    match (shared.phase(), shared.names().peer) {
+        (Phase::Connected | Phase::Ended, Some(peer)) if !shared.is_over() => Ok(peer),
+        _ => fail(Errno::NOTCONN),
+    }
+}
+
+/// Reads an option into `value` and says how many bytes it has, see getsockopt(2) and
+/// [`option`](crate::option).
+///
+/// # Errors
+/// `ENOPROTOOPT` for an option that the socket does not have.
+pub fn getsockopt(fd: impl AsFd, level: i32, name: i32, value: &mut [u8]) -> io::Result<usize> {
+    let fd = fd.as_fd();
+    option::read(&table::find(fd)?, fd, level, name, value)
+}
+
+/// Sets an option, see setsockopt(2) and [`option`](crate::option).
+///
+/// # Errors
+/// `ENOPROTOOPT` for an option that the socket does not have, `EINVAL` for a value that is too short,
+/// `EDOM` for a time out of range.
+pub fn setsockopt(fd: impl AsFd, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
+    let fd = fd.as_fd();
+    option::write(&table::find(fd)?, fd, level, name, value)
+}
+
+/// Reads an option that is an integer.
+///
+/// # Errors
+/// As [`getsockopt`].
+pub fn getsockopt_int(fd: impl AsFd, level: i32, name: i32) -> io::Result<i32> {
+    let mut value = [0; 4];
+    getsockopt(fd, level, name, &mut value)?;
+    Ok(i32::from_ne_bytes(value))
+}
+
+/// Sets an option that is an integer.
+///
+/// # Errors
+/// As [`setsockopt`].
+pub fn setsockopt_int(fd: impl AsFd, level: i32, name: i32, value: i32) -> io::Result<()> {
+    setsockopt(fd, level, name, &value.to_ne_bytes())
+}
+
+/// Sets or clears `O_NONBLOCK`, see fcntl(2). A plain fcntl on the descriptor does as well.
+///
+/// # Errors
+/// Those of fcntl(2).
+pub fn set_nonblocking(fd: impl AsFd, on: bool) -> io::Result<()> {
+    let fd = fd.as_fd();
+    rustix::io::ioctl_fionbio(fd, on)?;
+    if let Ok(Found::Ours(socket)) = table::find(fd) {
+        socket.shared.nonblocking.store(on, Relaxed);
+    }
+    Ok(())
+}
+
+/// The pending error of a socket, taken: `SO_ERROR`.
+pub(crate) fn take_error_found(found: &Found, fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
+    let mut value = [0; 4];
+    option::read(found, fd, SOL_SOCKET, SO_ERROR, &mut value)?;
+    let errno = i32::from_ne_bytes(value);
+    Ok((errno != 0).then(|| io::Error::from_raw_os_error(errno)))
+}
+
+/// Connects within a time, whatever the descriptor's flags say.
+pub(crate) fn connect_until(
+    found: &Found,
+    fd: BorrowedFd<'_>,
+    peer: &SocketAddr,
+    deadline: std::time::Instant,
+) -> io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    match found {
+        Found::Ours(socket) => connecting::connect(socket, fd, peer, Patience::Until(deadline)),
+        Found::Plain(_) => connect_found(found, fd, peer),
+        Found::Kernel => {
+            let before = pair::is_nonblocking(fd);
+            rustix::io::ioctl_fionbio(fd, true)?;
+            let mut result = connect_found(found, fd, peer);
+            if let Err(error) = &result
+                && error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error())
+            {
+                let left = deadline.saturating_duration_since(std::time::Instant::now());
+                let timeout = Timespec::try_from(left).ok();
+                let ready = poll(&mut [PollFd::new(&fd, PollFlags::OUT)], timeout.as_ref())?;
+                result = match take_error_found(found, fd)? {
+                    _ if ready == 0 => fail(Errno::TIMEDOUT),
+                    Some(error) => Err(error),
+                    None => Ok(()),
+                };
+            }
+            rustix::io::ioctl_fionbio(fd, before)?;
+            result
+        }
+    }
+}

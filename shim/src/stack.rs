@@ -1,0 +1,284 @@
+//! Stacks as a program holds them, and the default stack of a thread.
+
+use crate::errno::fail;
+use crate::fork;
+use crate::namespace::Namespace;
+use rustix::io::Errno;
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A TCP/IP stack: interfaces, addresses, routes and sockets of their own.
+///
+/// Cheap to clone; all clones are the same stack. It lives as long as one of them or one of its
+/// sockets does; what was sent before then still goes out.
+///
+/// ```
+/// let red = ioth::Stack::new("switch://stack-doc", "ip=10.0.0.1/24")?;
+/// let blue = ioth::Stack::builder().interface("eth0", "switch://stack-doc").config("ip=10.0.0.2/24").build()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Stack(Which);
+
+#[derive(Clone)]
+enum Which {
+    Kernel,
+    Namespace(Arc<Namespace>),
+    Own(Arc<Home>),
+}
+
+impl Stack {
+    /// Makes a stack with one interface on the network that `vnl` names, configured by `config`.
+    ///
+    /// `vnl` is a virtual network locator, `[ifname:]scheme://…`: `tap://tap0`, `switch://lab`. Two
+    /// more name stacks of the kernel: `kernel:` the host's own, `netns:NAME` the one of a network
+    /// namespace that `ip netns add NAME` made; both take no configuration. `config` is a list such
+    /// as `ip=10.0.0.2/24,gw=10.0.0.1`.
+    ///
+    /// # Errors
+    /// [`SetupError`] says what was tried, on what, and what to do about it.
+    pub fn new(vnl: &str, config: &str) -> Result<Self, SetupError> {
+        let (name, namespace) = match vnl.split_once(':') {
+            Some(("netns", name)) => (name, true),
+            Some(("kernel", "")) => ("", false),
+            None if vnl == "kernel" => ("", false),
+            _ => return Self::builder().interface("", vnl).config(config).build(),
+        };
+        if !config.trim().is_empty() {
+            return Err(SetupError::Foreign { vnl: vnl.to_owned() });
+        }
+        if namespace {
+            Ok(Self(Which::Namespace(Arc::new(Namespace::open(name)?))))
+        } else {
+            Ok(Self::kernel())
+        }
+    }
+
+    /// Starts a stack with any number of interfaces.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The host's own stack: its sockets are the kernel's.
+    #[must_use]
+    pub const fn kernel() -> Self {
+        Self(Which::Kernel)
+    }
+
+    /// Sends what is queued, for at most `timeout`, then ends the stack. Calls on its sockets fail
+    /// with `ENETDOWN` from then on. Does nothing to a stack of the kernel.
+    ///
+    /// # Errors
+    /// `ETIMEDOUT` when something was left unsent. The stack has ended all the same.
+    pub fn shutdown(&self, timeout: Duration) -> io::Result<()> {
+        match &self.0 {
+            Which::Own(home) => Ok(home.reach()?.shutdown(timeout)?),
+            Which::Kernel | Which::Namespace(_) => Ok(()),
+        }
+    }
+
+    /// Its name: what the builder gave, or one that was made up; `kernel`, or that of the namespace.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match &self.0 {
+            Which::Kernel => "kernel",
+            Which::Namespace(namespace) => namespace.name(),
+            Which::Own(home) => home.stack.as_ref().map_or("", ioth_stack::Stack::name),
+        }
+    }
+
+    /// The name servers that were configured (`dns=`) or learned; none for a stack of the kernel,
+    /// whose resolver reads `/etc/resolv.conf`.
+    #[must_use]
+    pub fn nameservers(&self) -> Vec<IpAddr> {
+        match &self.0 {
+            Which::Own(home) => home.reach().map(|stack| stack.nameservers().to_vec()).unwrap_or_default(),
+            Which::Kernel | Which::Namespace(_) => Vec::new(),
+        }
+    }
+
+    /// Whether its sockets are plain sockets of the kernel.
+    #[must_use]
+    pub const fn is_kernel(&self) -> bool {
+        !matches!(self.0, Which::Own(_))
+    }
+
+    /// The stack of ours behind it, if there is one.
+    pub(crate) const fn home(&self) -> Option<&Arc<Home>> {
+        if let Which::Own(home) = &self.0 { Some(home) } else { None }
+    }
+
+    /// The network namespace its sockets are made in, if it is not the caller's.
+    pub(crate) const fn namespace(&self) -> Option<&Arc<Namespace>> {
+        if let Which::Namespace(namespace) = &self.0 { Some(namespace) } else { None }
+    }
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Stack").field(&self.name()).finish()
+    }
+}
+
+/// Makes a [`Stack`].
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    name: Option<String>,
+    interfaces: Vec<(String, String)>,
+    config: Vec<String>,
+}
+
+impl Builder {
+    /// Gives the stack a name, for messages and tools.
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Adds an interface `ifname` on the network that `vnl` names. An empty `ifname` takes the one in
+    /// `vnl`, or the next of `vde0`, `vde1`, ….
+    #[must_use]
+    pub fn interface(mut self, ifname: &str, vnl: &str) -> Self {
+        self.interfaces.push((ifname.to_owned(), vnl.to_owned()));
+        self
+    }
+
+    /// Adds configuration, as the second argument of [`Stack::new`].
+    #[must_use]
+    pub fn config(mut self, config: &str) -> Self {
+        self.config.push(config.to_owned());
+        self
+    }
+
+    /// Makes the stack.
+    ///
+    /// # Errors
+    /// [`SetupError`] says what was tried, on what, and what to do about it.
+    pub fn build(self) -> Result<Stack, SetupError> {
+        let runtime = fork::runtime().map_err(SetupError::Runtime)?;
+        let mut builder = ioth_stack::Stack::builder(&runtime);
+        if let Some(name) = &self.name {
+            builder = builder.name(name);
+        }
+        for (ifname, vnl) in &self.interfaces {
+            if vnl.starts_with("kernel:") || vnl.starts_with("netns:") {
+                return Err(SetupError::Foreign { vnl: vnl.clone() });
+            }
+            builder = builder.interface(Some(ifname.as_str()).filter(|name| !name.is_empty()), vnl);
+        }
+        for config in &self.config {
+            builder = builder.config(config);
+        }
+        let stack = builder.build()?;
+        Ok(Stack(Which::Own(Arc::new(Home { stack: Some(stack), generation: fork::generation() }))))
+    }
+}
+
+/// Why a stack could not be made. Its text names what was tried and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// An interface or the configuration was refused.
+    #[error(transparent)]
+    Stack(#[from] ioth_stack::SetupError),
+    /// The thread or the descriptors that stacks share could not be made.
+    #[error("cannot start the driver of the stacks: {0}")]
+    Runtime(#[source] io::Error),
+    /// A stack of the kernel was to be configured, or to be an interface.
+    #[error(
+        "\"{vnl}\" is a stack of the kernel: it takes no configuration and is no interface; use Stack::new with an empty one"
+    )]
+    Foreign {
+        /// The locator.
+        vnl: String,
+    },
+    /// A network namespace could not be opened.
+    #[error("cannot open the network namespace \"{name}\" ({path}): {source}; list them with: ip netns list")]
+    Namespace {
+        /// Its name.
+        name: String,
+        /// Where it was looked for.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A network namespace cannot be entered.
+    #[error(
+        "cannot enter the network namespace \"{name}\": {source}; it needs CAP_SYS_ADMIN, for example: sudo"
+    )]
+    Enter {
+        /// Its name.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl SetupError {
+    /// The errno of it: `EINVAL` for what cannot be parsed, else what the system answered, such as `EBUSY`,
+    /// `EPERM` or `ENODEV`.
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::Stack(error) => error.errno(),
+            Self::Runtime(source) | Self::Namespace { source, .. } | Self::Enter { source, .. } => {
+                source.raw_os_error().unwrap_or(libc::EIO)
+            }
+            Self::Foreign { .. } => libc::EINVAL,
+        }
+    }
+}
+
+impl From<SetupError> for io::Error {
+    /// Keeps the text; [`SetupError::errno`] is behind [`get_ref`](io::Error::get_ref).
+    fn from(error: SetupError) -> Self {
+        Self::new(Self::from_raw_os_error(error.errno()).kind(), error)
+    }
+}
+
+/// A stack of ours and the process it runs in.
+#[derive(Debug)]
+pub(crate) struct Home {
+    stack: Option<ioth_stack::Stack>,
+    generation: u32,
+}
+
+impl Home {
+    /// The stack, in the process that made it; `ENETDOWN` in a forked child.
+    pub(crate) fn reach(&self) -> io::Result<&ioth_stack::Stack> {
+        match &self.stack {
+            Some(stack) if self.generation == fork::generation() => Ok(stack),
+            _ => fail(Errno::NETDOWN),
+        }
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if self.generation != fork::generation() {
+            // The stack is the parent's: nothing of it may be touched here.
+            std::mem::forget(self.stack.take());
+        }
+    }
+}
+
+thread_local! {
+    static DEFAULT: RefCell<Stack> = const { RefCell::new(Stack::kernel()) };
+}
+
+/// Makes `stack` the default of this thread: what [`socket()`](crate::socket()) uses.
+pub fn set_default_stack(stack: &Stack) {
+    DEFAULT.set(stack.clone());
+}
+
+/// The default stack of this thread; the kernel's unless [`set_default_stack`] said otherwise.
+#[must_use]
+pub fn default_stack() -> Stack {
+    DEFAULT.with_borrow(Clone::clone)
+}

@@ -1,0 +1,190 @@
+//! What a library call and the engine's side of a socket know together.
+//!
+//! Everything here is written under the lock of the stack; that is what makes relaxed atomics enough,
+//! and what makes the copy whole that a forked child gets.
+
+use crate::option::Settings;
+use ioth_stack::{Cause, Family, Kind};
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicUsize, Ordering::Relaxed};
+
+/// How far a socket is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// Neither connected nor listening.
+    Fresh,
+    /// A connect is under way that nobody waits for; the pair is filled.
+    Filled,
+    /// A connect is under way that a blocked caller waits for.
+    Awaited,
+    /// Connected; for a datagram socket: it has a peer.
+    Connected,
+    /// Listening.
+    Listening,
+    /// A connect that nobody waited for failed; the engine is about to close its end.
+    Refused,
+    /// The engine closed its end; what is left is in the pair.
+    Ended,
+}
+
+/// The shared state of one socket.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Stream or datagram.
+    pub(crate) kind: Kind,
+    /// Family it was made with.
+    pub(crate) family: Family,
+    /// `SO_COOKIE` of the application's end.
+    pub(crate) cookie: u64,
+    /// Which process made it; see [`crate::fork`].
+    pub(crate) generation: u32,
+    /// The options, as getsockopt(2) shows them.
+    pub(crate) settings: Settings,
+    /// Upper bound of the bytes (datagrams, connections) in the pair towards the application: grows
+    /// by what the engine puts in, shrinks by what library calls take, 0 once one found it empty.
+    pub(crate) held: AtomicUsize,
+    /// Library calls that wait to receive; what arrives meanwhile stays where they take it from.
+    pub(crate) waiting: AtomicUsize,
+    /// Ticks for which what arrives stays for the next library call: the last receiver came through the
+    /// library and waited, so the next one probably will too.
+    pub(crate) direct: AtomicU8,
+    /// The descriptor's O_NONBLOCK as last seen. A hint: wrong, it costs a tick.
+    pub(crate) nonblocking: AtomicBool,
+    /// Error that the next call reports and `SO_ERROR` shows, as errno; 0 for none.
+    pub(crate) error: AtomicI32,
+    /// A connect that did not wait has not been asked for its result by another connect.
+    pub(crate) uncollected: AtomicBool,
+    /// Receiving was shut down through the library.
+    pub(crate) read_shut: AtomicBool,
+    /// Sending was shut down through the library.
+    pub(crate) write_shut: AtomicBool,
+    /// A descriptor was closed through the library: look whether it was the last one.
+    pub(crate) look: AtomicBool,
+    /// The engine's end.
+    pub(crate) end: Mutex<Option<Arc<OwnedFd>>>,
+    /// Copy of the application's end while it is filled; see [`crate::connecting`].
+    pub(crate) spare: Mutex<Option<OwnedFd>>,
+    /// Accepted connection that did not fit into the listener's pair.
+    pub(crate) parked: Mutex<Option<(OwnedFd, SocketAddr)>>,
+    phase: AtomicU8,
+    names: Mutex<Names>,
+}
+
+/// The two addresses of a socket as last seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Names {
+    /// Its own address.
+    pub(crate) local: Option<SocketAddr>,
+    /// Its peer's.
+    pub(crate) peer: Option<SocketAddr>,
+}
+
+impl Shared {
+    /// The state of a new socket.
+    pub(crate) fn new(
+        kind: Kind,
+        family: Family,
+        cookie: u64,
+        settings: Settings,
+        end: Arc<OwnedFd>,
+    ) -> Self {
+        Self {
+            kind,
+            family,
+            cookie,
+            generation: crate::fork::generation(),
+            settings,
+            held: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            direct: AtomicU8::new(0),
+            nonblocking: AtomicBool::new(false),
+            error: AtomicI32::new(0),
+            uncollected: AtomicBool::new(false),
+            read_shut: AtomicBool::new(false),
+            write_shut: AtomicBool::new(false),
+            look: AtomicBool::new(false),
+            end: Mutex::new(Some(end)),
+            spare: Mutex::new(None),
+            parked: Mutex::new(None),
+            phase: AtomicU8::new(Phase::Fresh as u8),
+            names: Mutex::new(Names::default()),
+        }
+    }
+
+    /// Notes how a library call received: whether the next one will probably come the same way.
+    pub(crate) fn set_direct(&self, direct: bool) {
+        // The first tick may come at once, so a whole one passes only by the second.
+        self.direct.store(if direct { 2 } else { 0 }, Relaxed);
+    }
+
+    /// Whether what arrived stays where it is, for the library call that will probably come.
+    pub(crate) fn stays_direct(&self, cause: Cause) -> bool {
+        let left = self.direct.load(Relaxed);
+        match cause {
+            Cause::Tick if left > 0 => self.direct.store(left - 1, Relaxed),
+            Cause::Drain => self.direct.store(0, Relaxed),
+            _ => {}
+        }
+        self.direct.load(Relaxed) > 0
+    }
+
+    /// Moves the socket on in its life.
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// Remembers the addresses, for the time after the endpoint and for forked children.
+    pub(crate) fn set_names(&self, local: Option<SocketAddr>, peer: Option<SocketAddr>) {
+        let mut names = self.names.lock();
+        names.local = local.or(names.local);
+        names.peer = peer;
+    }
+
+    /// Notes that the engine put `count` bytes (datagrams, connections) into the pair.
+    pub(crate) fn put(&self, count: usize) {
+        self.held.fetch_add(count, Relaxed);
+    }
+
+    /// Notes that a library call took `count` bytes out of the pair, and whether it found it empty.
+    pub(crate) fn took(&self, count: usize, emptied: bool) {
+        let left = if emptied { 0 } else { self.held.load(Relaxed).saturating_sub(count) };
+        self.held.store(left, Relaxed);
+    }
+
+    /// How far the socket is.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Relaxed) {
+            1 => Phase::Filled,
+            2 => Phase::Awaited,
+            3 => Phase::Connected,
+            4 => Phase::Listening,
+            5 => Phase::Refused,
+            6 => Phase::Ended,
+            _ => Phase::Fresh,
+        }
+    }
+
+    /// The addresses as last seen.
+    pub(crate) fn names(&self) -> Names {
+        *self.names.lock()
+    }
+
+    /// The engine's end, while it has one.
+    pub(crate) fn engine_end(&self) -> Option<Arc<OwnedFd>> {
+        self.end.lock().clone()
+    }
+
+    /// Whether the connection is over, and not just shut down on this side, which ends the pair, too.
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase() == Phase::Ended && !(self.read_shut.load(Relaxed) && self.error.load(Relaxed) == 0)
+    }
+
+    /// Whether a parent process made it: its engine is out of reach then.
+    pub(crate) fn inherited(&self) -> bool {
+        self.generation != crate::fork::generation()
+    }
+}

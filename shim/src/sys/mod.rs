@@ -1,0 +1,6 @@
+//! What needs `libc` or `unsafe`: raw options, handlers for fork and exit, SIGPIPE. Everything else
+//! of the crate is safe code on rustix.
+
+pub(crate) mod constants;
+pub(crate) mod option;
+pub(crate) mod process;

@@ -1,0 +1,96 @@
+//! Which descriptors are ours: a table from socket cookies to sockets.
+//!
+//! `SO_COOKIE` (socket(7)) is the same for every descriptor that refers to one socket, also after dup
+//! and fork, never used twice, and costs one short system call that says `EBADF` and `ENOTSOCK` for
+//! free. Not in the table means: a socket of the kernel.
+
+use crate::stack::Home;
+use crate::state::Shared;
+use ioth_stack::EndpointId;
+use rustix::net::sockopt;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// A socket of a stack.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    /// Its stack, which lives as long as its sockets.
+    pub(crate) home: Arc<Home>,
+    /// The endpoint behind it.
+    pub(crate) id: EndpointId,
+    /// What it shares with the engine's side.
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What a descriptor is.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    /// A socket of a stack.
+    Ours(Arc<Socket>),
+    /// A socket whose engine's end is closed, or is the parent process's: plain calls on the pair.
+    Plain(Arc<Shared>),
+    /// Anything else.
+    Kernel,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    live: HashMap<u64, Arc<Socket>>,
+    ended: HashMap<u64, Arc<Shared>>,
+    order: VecDeque<u64>,
+}
+
+/// How many ended sockets are remembered. Nothing tells when their last descriptor is closed.
+const REMEMBERED: usize = 4096;
+
+static TABLE: LazyLock<RwLock<Table>> = LazyLock::new(RwLock::default);
+
+/// Adds a socket.
+pub(crate) fn add(socket: Arc<Socket>) {
+    write().live.insert(socket.shared.cookie, socket);
+}
+
+/// The engine's end of this socket is closed.
+pub(crate) fn retire(cookie: u64) {
+    let mut table = write();
+    let Some(socket) = table.live.remove(&cookie) else { return };
+    if table.order.len() == REMEMBERED
+        && let Some(oldest) = table.order.pop_front()
+    {
+        table.ended.remove(&oldest);
+    }
+    table.order.push_back(cookie);
+    table.ended.insert(cookie, Arc::clone(&socket.shared));
+    drop(table);
+    // `socket` may be the last to hold the stack: it goes with no lock of ours held.
+}
+
+/// Looks a descriptor up. Anything that is open and no socket of a stack is the kernel's.
+pub(crate) fn find(fd: BorrowedFd<'_>) -> io::Result<Found> {
+    let cookie = sockopt::socket_cookie(fd)?;
+    let table = read();
+    if let Some(socket) = table.live.get(&cookie) {
+        return Ok(if socket.shared.inherited() {
+            Found::Plain(Arc::clone(&socket.shared))
+        } else {
+            Found::Ours(Arc::clone(socket))
+        });
+    }
+    Ok(table.ended.get(&cookie).map_or(Found::Kernel, |shared| Found::Plain(Arc::clone(shared))))
+}
+
+/// The socket with this cookie, while the engine has its end.
+pub(crate) fn live(cookie: u64) -> Option<Arc<Socket>> {
+    read().live.get(&cookie).cloned()
+}
+
+/// The table, locked; what fork needs too.
+pub(crate) fn write() -> RwLockWriteGuard<'static, Table> {
+    TABLE.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read() -> RwLockReadGuard<'static, Table> {
+    TABLE.read().unwrap_or_else(PoisonError::into_inner)
+}

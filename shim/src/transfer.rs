@@ -1,0 +1,279 @@
+//! Bytes by library calls on a stream socket: directly between the caller's buffer and the rings.
+//!
+//! One rule keeps them in order with plain calls on the same descriptor. Receiving, what is in the
+//! pair is older than what is in the ring; sending, what is in the ring is older than what is in the
+//! pair; every move is made under the lock of the stack.
+//!
+//! Once the connection has an error, the pair alone says what there is: the engine's side moves what
+//! is left into it and closes, and calls are plain calls with the errno corrected.
+
+use crate::errno::fail;
+use crate::pair::is_nonblocking;
+use crate::plain;
+use crate::pump::{Left, take_written};
+use crate::state::{Phase, Shared};
+use crate::sys::constants::{MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL};
+use crate::table::Socket;
+use ioth_stack::{Context, Error};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What one try came to.
+pub(crate) enum Step<T> {
+    /// This is the result of the call.
+    Done(io::Result<T>),
+    /// Make a plain call on the pair.
+    Plain,
+    /// Wait for the endpoint and try again.
+    Wait,
+}
+
+/// recv(2) on a stream socket of ours.
+pub(crate) fn receive(
+    socket: &Socket,
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: i32,
+) -> io::Result<usize> {
+    let mut got = 0;
+    let step =
+        receive_with(socket, |cx, waited| receive_step(cx, socket, fd, buffer, flags, &mut got, waited))?;
+    match step {
+        Some(Step::Done(result)) => result,
+        _ if got > 0 => Ok(got),
+        None => fail(Errno::AGAIN),
+        Some(Step::Plain | Step::Wait) => plain::receive(&socket.shared, fd, buffer, flags),
+    }
+}
+
+/// Tries to receive with `step`, which is told whether it waited before, and waits for the endpoint as long
+/// as that says so. `None` when `SO_RCVTIMEO` has passed.
+pub(crate) fn receive_with<T>(
+    socket: &Socket,
+    mut step: impl FnMut(&mut Context<'_>, bool) -> Step<T>,
+) -> io::Result<Option<Step<T>>> {
+    let shared = &socket.shared;
+    let stack = socket.home.reach()?;
+    match stack.run(|cx| step(cx, false)) {
+        Step::Wait => {}
+        step => return Ok(Some(step)),
+    }
+    shared.waiting.fetch_add(1, Relaxed);
+    let decided = stack.wait(socket.id, shared.settings.recv_deadline(), |cx| match step(cx, true) {
+        Step::Wait => None,
+        step => {
+            // Before the pumps that the step asked for run.
+            shared.waiting.fetch_sub(1, Relaxed);
+            Some(step)
+        }
+    });
+    if decided.is_none() {
+        shared.waiting.fetch_sub(1, Relaxed);
+        stack.run(|cx| cx.pump(socket.id));
+    }
+    Ok(decided)
+}
+
+/// One try to receive, under the lock. `got` counts what earlier tries of the call put into `buffer`.
+fn receive_step(
+    cx: &mut Context<'_>,
+    socket: &Socket,
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: i32,
+    got: &mut usize,
+    waited: bool,
+) -> Step<usize> {
+    let shared = &*socket.shared;
+    let id = socket.id;
+    match shared.phase() {
+        Phase::Fresh | Phase::Listening => return Step::Done(fail(Errno::NOTCONN)),
+        Phase::Filled | Phase::Awaited => return wait(shared, fd, flags),
+        Phase::Refused | Phase::Ended => return Step::Plain,
+        Phase::Connected => {}
+    }
+    if cx.engine.readiness(id).error {
+        cx.pump(id);
+        return Step::Plain;
+    }
+    if buffer.is_empty() {
+        // As Linux: it waits for something to receive, and takes none of it.
+        let ready = cx.engine.readiness(id);
+        let some = ready.readable || ready.read_closed || holds(shared, fd);
+        return if some { Step::Done(Ok(0)) } else { wait(shared, fd, flags) };
+    }
+    let peek = flags & MSG_PEEK != 0;
+    if peek {
+        *got = 0;
+    }
+    let of_pair = shared.held.load(Relaxed) > 0;
+    if of_pair {
+        match take_held(shared, fd, &mut buffer[*got..], peek) {
+            Ok(count) => *got += count,
+            Err(error) => return Step::Done(if *got > 0 { Ok(*got) } else { Err(error) }),
+        }
+    }
+    let mut over = None;
+    while *got < buffer.len() {
+        let room = &mut buffer[*got..];
+        let result = if peek { cx.engine.peek(id, room) } else { cx.engine.recv(cx.now, id, room) };
+        match result {
+            Ok(0) => over = Some(Ok(0)),
+            Ok(count) => *got += count,
+            Err(Error::WouldBlock) => {}
+            Err(error) => over = Some(Err(io::Error::from(error))),
+        }
+        if !matches!(result, Ok(1..)) || peek {
+            break;
+        }
+    }
+    let enough = *got > 0 && (flags & MSG_WAITALL == 0 || *got == buffer.len());
+    if !enough && over.is_none() {
+        match wait(shared, fd, flags) {
+            Step::Wait => return Step::Wait,
+            step if *got == 0 => return step,
+            _ => {}
+        }
+    }
+    leave(cx, socket, of_pair, waited);
+    Step::Done(match over {
+        Some(result) if *got == 0 => result,
+        _ => Ok(*got),
+    })
+}
+
+/// Whether the pair holds something to receive.
+fn holds(shared: &Shared, fd: BorrowedFd<'_>) -> bool {
+    shared.held.load(Relaxed) > 0 && rustix::io::ioctl_fionread(fd).is_ok_and(|count| count > 0)
+}
+
+/// Takes from the pair what the engine put there for plain readers.
+fn take_held(shared: &Shared, fd: BorrowedFd<'_>, room: &mut [u8], peek: bool) -> io::Result<usize> {
+    let how = if peek { RecvFlags::DONTWAIT | RecvFlags::PEEK } else { RecvFlags::DONTWAIT };
+    let asked = room.len();
+    match recv(fd, room, how) {
+        Ok((_, count)) => {
+            if !peek {
+                shared.took(count, count < asked);
+            }
+            Ok(count)
+        }
+        Err(Errno::AGAIN) => {
+            shared.took(0, true);
+            Ok(0)
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// What stays in the ring must show in poll: at once for a caller that does not wait or mixes with
+/// plain calls, by the next tick for one that waits and will be back. Moving it always would halve
+/// what such a caller gets.
+pub(crate) fn leave(cx: &mut Context<'_>, socket: &Socket, of_pair: bool, waited: bool) {
+    let shared = &socket.shared;
+    let polled = of_pair || (shared.nonblocking.load(Relaxed) && !waited);
+    shared.set_direct(!polled);
+    let ready = cx.engine.readiness(socket.id);
+    if ready.readable || ready.read_closed {
+        if polled {
+            cx.pump(socket.id);
+        } else {
+            cx.pump_later(socket.id);
+        }
+    }
+}
+
+/// Whether the call waits or fails with `EAGAIN`. Only here the descriptor's flags are asked for.
+pub(crate) fn wait<T>(shared: &Shared, fd: BorrowedFd<'_>, flags: i32) -> Step<T> {
+    if flags & MSG_DONTWAIT == 0 {
+        let nonblocking = is_nonblocking(fd);
+        shared.nonblocking.store(nonblocking, Relaxed);
+        if !nonblocking {
+            return Step::Wait;
+        }
+    }
+    Step::Done(fail(Errno::AGAIN))
+}
+
+/// send(2) on a stream socket of ours.
+pub(crate) fn transmit(socket: &Socket, fd: BorrowedFd<'_>, data: &[u8], flags: i32) -> io::Result<usize> {
+    let shared = &socket.shared;
+    let stack = socket.home.reach()?;
+    let mut sent = 0;
+    let step = match stack.run(|cx| transmit_step(cx, socket, fd, data, flags, &mut sent)) {
+        Step::Wait => stack
+            .wait(socket.id, shared.settings.send_deadline(), |cx| {
+                match transmit_step(cx, socket, fd, data, flags, &mut sent) {
+                    Step::Wait => None,
+                    step => Some(step),
+                }
+            })
+            .unwrap_or_else(|| Step::Done(if sent > 0 { Ok(sent) } else { fail(Errno::AGAIN) })),
+        step => step,
+    };
+    match step {
+        Step::Done(result) => plain::signal_broken_pipe(result, flags),
+        Step::Plain if sent > 0 => Ok(sent),
+        Step::Plain | Step::Wait => plain::transmit(shared, fd, data, flags),
+    }
+}
+
+/// One try to send, under the lock. `sent` counts what earlier tries of the call took from `data`.
+fn transmit_step(
+    cx: &mut Context<'_>,
+    socket: &Socket,
+    fd: BorrowedFd<'_>,
+    data: &[u8],
+    flags: i32,
+    sent: &mut usize,
+) -> Step<usize> {
+    let shared = &*socket.shared;
+    let id = socket.id;
+    match shared.phase() {
+        Phase::Fresh | Phase::Listening => return Step::Done(fail(Errno::PIPE)),
+        Phase::Filled | Phase::Awaited => return wait(shared, fd, flags),
+        Phase::Refused | Phase::Ended => return Step::Plain,
+        Phase::Connected => {}
+    }
+    if cx.engine.readiness(id).error {
+        cx.pump(id);
+        return Step::Plain;
+    }
+    if shared.write_shut.load(Relaxed) || (data.is_empty() && cx.engine.readiness(id).write_closed) {
+        return Step::Done(if *sent > 0 { Ok(*sent) } else { fail(Errno::PIPE) });
+    }
+    let Some(end) = shared.engine_end() else { return Step::Plain };
+    // What plain calls wrote before goes first.
+    let clear = match take_written(cx, id, end.as_fd()) {
+        Ok(left) => left == Left::Nothing,
+        Err(error) => return Step::Done(if *sent > 0 { Ok(*sent) } else { Err(error.into()) }),
+    };
+    while clear && *sent < data.len() {
+        match cx.engine.send(cx.now, id, &data[*sent..]) {
+            Ok(0) | Err(Error::WouldBlock) => break,
+            Ok(count) => *sent += count,
+            Err(error) => return Step::Done(if *sent > 0 { Ok(*sent) } else { Err(error.into()) }),
+        }
+    }
+    if *sent == data.len() {
+        return Step::Done(Ok(*sent));
+    }
+    match wait::<usize>(shared, fd, flags) {
+        Step::Wait => Step::Wait,
+        // The rest goes into the pair, so that it is the pair being full that clears POLLOUT.
+        _ => {
+            match send(fd, &data[*sent..], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(count) => *sent += count,
+                Err(errno) if *sent == 0 => return Step::Done(Err(errno.into())),
+                Err(_) => {}
+            }
+            if !clear {
+                cx.pump(id);
+            }
+            Step::Done(Ok(*sent))
+        }
+    }
+}

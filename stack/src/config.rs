@@ -1,0 +1,123 @@
+//! Configuration strings, as in iothconf: `ip=10.0.0.2/24,gw=10.0.0.1,dns=10.0.0.1`.
+//!
+//! Items are separated by commas, and spaces around them do not count. Of a key that has one value, the
+//! last counts; the others collect their values. A leading `-` undoes: `-ip=10.0.0.2/24` that address,
+//! `-ip` all of them.
+//!
+//! | key | value | |
+//! |---|---|---|
+//! | `iface` | name | the items from here on that concern an interface belong to that one |
+//! | `ip` | address/prefix length | an address of the interface |
+//! | `mac` (`macaddr`) | address | its Ethernet address |
+//! | `mtu` | 68 to 65535 | its largest IP packet, in bytes |
+//! | `capture` | file | where its frames are recorded, for Wireshark |
+//! | `gw` | address | a default route |
+//! | `route` | network/prefix length@gateway | a route; without `@gateway`, for what is on a link |
+//! | `dns` | address | a name server |
+//! | `domain` | name | a domain in which short names are looked up |
+//! | `busy_poll` | time | how long a waiting caller polls before it sleeps |
+//! | `linger` | time | how long queued data may take to be sent when the stack is dropped |
+//!
+//! Times have a unit: `50us`; the units are `ns`, `us`, `ms` and `s`.
+
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::net::{Cidr, Mac};
+
+/// What a configuration string says.
+///
+/// ```
+/// use ioth_stack::config::Config;
+///
+/// let config: Config = "ip=10.0.0.2/24, gw=10.0.0.1, iface=eth1, ip=fd00::2/64".parse()?;
+/// assert_eq!(config.interfaces.len(), 2);
+/// assert_eq!(config.interfaces[1].name.as_deref(), Some("eth1"));
+/// assert_eq!(config.to_string(), "ip=10.0.0.2/24,iface=eth1,ip=fd00::2/64,gw=10.0.0.1");
+///
+/// let error = "ip=10.0.0.2".parse::<Config>().unwrap_err();
+/// assert!(error.to_string().starts_with("bad configuration ip=10.0.0.2: a prefix length is missing"));
+/// # Ok::<(), ioth_stack::setup_error::SetupError>(())
+/// ```
+///
+/// Display gives a string that parses to the same value, if this one came from a string.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Interfaces in the order of their first mention. At most the first of them has no name.
+    pub interfaces: Vec<InterfaceConfig>,
+    /// Gateways of default routes.
+    pub gateways: Vec<IpAddr>,
+    /// Other routes: destinations, without host bits, and the gateway, if there is one. It is of the same
+    /// family.
+    pub routes: Vec<(Cidr, Option<IpAddr>)>,
+    /// Name servers, the preferred one first.
+    pub dns: Vec<IpAddr>,
+    /// Domains in which short names are looked up, in this order.
+    pub domains: Vec<String>,
+    /// How long a waiting caller polls before it sleeps; costs a core for that long.
+    pub busy_poll: Option<Duration>,
+    /// How long queued data may take to be sent when the stack is dropped.
+    pub linger: Option<Duration>,
+}
+
+/// What a configuration string says about one interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InterfaceConfig {
+    /// Its name; `None` stands for the first interface of the stack, whatever its name.
+    pub name: Option<String>,
+    /// Its addresses, the preferred one first.
+    pub addresses: Vec<Cidr>,
+    /// Its Ethernet address.
+    pub mac: Option<Mac>,
+    /// Its largest IP packet, in bytes.
+    pub mtu: Option<u16>,
+    /// Where its frames are recorded.
+    pub capture: Option<PathBuf>,
+}
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut items = Vec::new();
+        for interface in &self.interfaces {
+            interface.push_items(&mut items);
+        }
+        items.extend(self.gateways.iter().map(|gateway| format!("gw={gateway}")));
+        items.extend(self.routes.iter().map(|(destination, gateway)| match gateway {
+            Some(gateway) => format!("route={destination}@{gateway}"),
+            None => format!("route={destination}"),
+        }));
+        items.extend(self.dns.iter().map(|server| format!("dns={server}")));
+        items.extend(self.domains.iter().map(|domain| format!("domain={domain}")));
+        items.extend(self.busy_poll.map(|time| format!("busy_poll={}", show_time(time))));
+        items.extend(self.linger.map(|time| format!("linger={}", show_time(time))));
+        f.write_str(&items.join(","))
+    }
+}
+
+impl InterfaceConfig {
+    fn push_items(&self, items: &mut Vec<String>) {
+        items.extend(self.name.as_ref().map(|name| format!("iface={name}")));
+        items.extend(self.addresses.iter().map(|address| format!("ip={address}")));
+        items.extend(self.mac.map(|mac| format!("mac={mac}")));
+        items.extend(self.mtu.map(|mtu| format!("mtu={mtu}")));
+        items.extend(self.capture.as_ref().map(|file| format!("capture={}", file.display())));
+    }
+}
+
+/// A time in the largest unit of which it is a multiple.
+fn show_time(time: Duration) -> String {
+    match time.subsec_nanos() {
+        0 => format!("{}s", time.as_secs()),
+        nanos if nanos % 1_000_000 == 0 => format!("{}ms", time.as_millis()),
+        nanos if nanos % 1_000 == 0 => format!("{}us", time.as_micros()),
+        _ => format!("{}ns", time.as_nanos()),
+    }
+}

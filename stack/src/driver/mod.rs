@@ -1,0 +1,12 @@
+//! Who runs a stack: the caller inline, the blocked caller as leader, the driver thread for the rest.
+
+mod attachment;
+pub(crate) mod core;
+#[expect(clippy::module_inception, reason = "the driver's own loop, beside the leader's")]
+mod driver;
+mod leader;
+mod runtime;
+
+pub use attachment::{Attachment, Cause, Context, Pump};
+pub(crate) use runtime::Message;
+pub use runtime::Runtime;

@@ -1,0 +1,175 @@
+//! What the stacks of one process share: the driver thread, the switches, the list of descriptors that a
+//! forked child must not keep.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::{ArcMutexGuard, Mutex, MutexGuard, RawMutex};
+use rustix::event::epoll::{self, CreateFlags};
+use rustix::event::{EventfdFlags, eventfd};
+
+use super::core::Shared;
+use super::driver;
+use crate::link::switch::Switches;
+use crate::sys::process;
+
+/// What the stacks of one process share. Make one and keep it; it lives as long as the process.
+#[derive(Debug)]
+pub struct Runtime {
+    /// The epoll over the epolls of all stacks.
+    pub(super) outer: OwnedFd,
+    /// Wakes the driver out of it.
+    pub(super) kick: OwnedFd,
+    pub(super) inbox: Mutex<Vec<Message>>,
+    switches: Switches,
+    stacks: Arc<Mutex<Vec<Weak<Shared>>>>,
+    descriptors: Arc<Mutex<HashSet<RawFd>>>,
+    next_id: AtomicU64,
+    /// Set in a forked child: nothing of this runtime works there.
+    forked: AtomicBool,
+}
+
+/// What others tell the driver.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// Look after this stack every millisecond until it is quiet.
+    Tick(Arc<Shared>),
+    /// Nobody has a handle of this stack any more: finish it.
+    Orphaned(Arc<Shared>),
+}
+
+/// The descriptors to be closed in a forked child.
+#[derive(Debug)]
+pub(super) struct Descriptors<'a>(MutexGuard<'a, HashSet<RawFd>>);
+
+impl Descriptors<'_> {
+    pub(super) fn insert(&mut self, fd: BorrowedFd<'_>) {
+        self.0.insert(fd.as_raw_fd());
+    }
+
+    pub(super) fn remove(&mut self, fd: BorrowedFd<'_>) {
+        self.0.remove(&fd.as_raw_fd());
+    }
+}
+
+impl Runtime {
+    /// Makes a runtime and starts its driver thread.
+    ///
+    /// # Errors
+    /// When the system gives no descriptor or no thread.
+    pub fn new() -> io::Result<Arc<Self>> {
+        let outer = epoll::create(CreateFlags::CLOEXEC)?;
+        let kick = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let descriptors = HashSet::from([outer.as_raw_fd(), kick.as_raw_fd()]);
+        let runtime = Arc::new(Self {
+            outer,
+            kick,
+            inbox: Mutex::default(),
+            switches: Switches::default(),
+            stacks: Arc::default(),
+            descriptors: Arc::new(Mutex::new(descriptors)),
+            next_id: AtomicU64::new(1),
+            forked: AtomicBool::new(false),
+        });
+        epoll::add(&runtime.outer, &runtime.kick, driver::KICK, epoll::EventFlags::IN)?;
+        let driven = Arc::clone(&runtime);
+        thread::Builder::new().name("ioth-driver".into()).spawn(move || driver::run(&driven))?;
+        Ok(runtime)
+    }
+
+    /// The in-process switches, by name.
+    #[must_use]
+    pub const fn switches(&self) -> &Switches {
+        &self.switches
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn descriptors(&self) -> Descriptors<'_> {
+        Descriptors(self.descriptors.lock())
+    }
+
+    pub(super) fn register(&self, stack: &Arc<Shared>) {
+        let mut stacks = self.stacks.lock();
+        stacks.retain(|known| known.strong_count() > 0);
+        stacks.push(Arc::downgrade(stack));
+    }
+
+    /// Tells the driver something, and wakes it.
+    pub(crate) fn tell(&self, message: Message) {
+        if self.is_forked() {
+            // There is no driver here. What the message holds must not be dropped either.
+            std::mem::forget(message);
+            return;
+        }
+        self.inbox.lock().push(message);
+        self.kick();
+    }
+
+    pub(super) fn kick(&self) {
+        // It can only fail when the counter is full, and then the driver is awake anyway.
+        let _ = rustix::io::write(&self.kick, &1u64.to_ne_bytes());
+    }
+
+    /// Whether this is a forked child, where nothing of the runtime works.
+    #[must_use]
+    pub fn is_forked(&self) -> bool {
+        self.forked.load(Ordering::Relaxed)
+    }
+
+    /// To be called before fork(2), for pthread_atfork(3): holds the locks whose tables the child needs
+    /// whole. One of the other two must follow.
+    pub fn before_fork(&self) {
+        let held = (self.stacks.lock_arc(), self.descriptors.lock_arc());
+        HELD.with_borrow_mut(|slot| *slot = Some(held));
+    }
+
+    /// To be called after fork(2) in the parent.
+    pub fn after_fork_in_parent(&self) {
+        HELD.with_borrow_mut(|slot| drop(slot.take()));
+    }
+
+    /// To be called after fork(2) in the child: closes what belongs to the parent's engine, and makes sure
+    /// that nothing of it is ever dropped.
+    pub fn after_fork_in_child(&self) {
+        self.forked.store(true, Ordering::Relaxed);
+        self.after_fork_in_parent();
+        for stack in self.stacks.lock().drain(..) {
+            std::mem::forget(stack.upgrade());
+        }
+        for fd in self.descriptors.lock().drain() {
+            process::close(fd);
+        }
+    }
+
+    /// To be called when the process exits: takes what applications left in their descriptors, closes every
+    /// endpoint and sends what is queued, for at most each stack's linger.
+    pub fn drain_all(&self) {
+        if self.is_forked() {
+            return;
+        }
+        let stacks: Vec<_> = self.stacks.lock().iter().filter_map(Weak::upgrade).collect();
+        for stack in stacks {
+            // Nobody waits for a peer that does not answer.
+            let _ = stack.drain(stack.linger());
+        }
+    }
+}
+
+type HeldLocks = (ArcMutexGuard<RawMutex, Vec<Weak<Shared>>>, ArcMutexGuard<RawMutex, HashSet<RawFd>>);
+
+thread_local! {
+    /// The locks that this thread holds while it forks.
+    static HELD: RefCell<Option<HeldLocks>> = const { RefCell::new(None) };
+}
+
+/// How often the driver looks after a stack that was just used.
+pub(super) const TICK: Duration = Duration::from_millis(1);

@@ -1,0 +1,39 @@
+//! What a stack counts.
+
+/// Counters of a stack, each since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Frames received.
+    pub frames_in: u64,
+    /// Frames handed to links, super-frames counted once.
+    pub frames_out: u64,
+    /// Frames that a link refused.
+    pub frames_lost: u64,
+    /// Frames and packets that contradict themselves.
+    pub malformed: u64,
+    /// Packets with a wrong checksum.
+    pub bad_checksum: u64,
+    /// Packets for nobody here: foreign addresses, protocols not spoken.
+    pub not_for_us: u64,
+    /// Fragments, which are not reassembled.
+    pub fragments: u64,
+    /// TCP segments received.
+    pub tcp_in: u64,
+    /// TCP segments sent, super-frames counted once.
+    pub tcp_out: u64,
+    /// Connections refused with a reset, or reset segments sent for unknown connections.
+    pub tcp_resets_out: u64,
+    /// SYNs dropped because a backlog was full.
+    pub listen_overflows: u64,
+    /// Panics of the TCP implementation that were contained; each ended one connection.
+    pub contained_panics: u64,
+    /// Datagrams received by a socket.
+    pub udp_in: u64,
+    /// Datagrams sent.
+    pub udp_out: u64,
+    /// Datagrams for a port where nobody listens.
+    pub udp_no_port: u64,
+    /// Datagrams dropped because the socket's queue was full.
+    pub udp_overflows: u64,
+}

@@ -1,0 +1,113 @@
+//! Endpoints: what the stack has in place of a BSD socket, without a descriptor.
+
+slotmap::new_key_type! {
+    /// Names an endpoint of one stack. Never used again for another endpoint.
+    pub struct EndpointId;
+}
+
+/// The kind of an endpoint, as the type argument of socket(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `SOCK_STREAM`: TCP.
+    Stream,
+    /// `SOCK_DGRAM`: UDP.
+    Datagram,
+    /// `SOCK_DGRAM` with `IPPROTO_ICMP` or `IPPROTO_ICMPV6`: echo requests out, echo replies in, icmp(7).
+    Echo,
+}
+
+/// The address family of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// `AF_INET`.
+    V4,
+    /// `AF_INET6`; also speaks IPv4 through mapped addresses unless told otherwise.
+    V6,
+}
+
+/// Which direction to shut down, as the second argument of shutdown(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// `SHUT_RD`.
+    Read,
+    /// `SHUT_WR`.
+    Write,
+    /// `SHUT_RDWR`.
+    Both,
+}
+
+/// What an endpoint is ready for; the conditions of poll(2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// Data, a datagram or a connection to accept waits (`POLLIN` without the end of stream).
+    pub readable: bool,
+    /// A send would take at least one byte (`POLLOUT`).
+    pub writable: bool,
+    /// Nothing will arrive behind what waits: end of stream or a fault (`POLLRDHUP`).
+    pub read_closed: bool,
+    /// Sending is over: shut down here, or a fault.
+    pub write_closed: bool,
+    /// An error waits to be taken (`POLLERR`).
+    pub error: bool,
+    /// A connect is under way.
+    pub connecting: bool,
+}
+
+/// Switches and sizes of an endpoint; what setsockopt(2) changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `TCP_NODELAY`: small segments leave at once.
+    pub nodelay: bool,
+    /// `SO_REUSEADDR`, socket(7).
+    pub reuse_address: bool,
+    /// `SO_BROADCAST`: datagrams may go to broadcast addresses.
+    pub broadcast: bool,
+    /// `IPV6_V6ONLY`: no IPv4 through mapped addresses.
+    pub v6_only: bool,
+    /// Bytes of the receive ring (stream, fixed when the connection is made) or queue (datagram).
+    pub recv_buffer: usize,
+    /// Bytes of the send ring (stream, fixed when the connection is made).
+    pub send_buffer: usize,
+}
+
+impl Options {
+    /// Bytes of a ring or queue unless the application says otherwise.
+    pub const DEFAULT_BUFFER: usize = 512 * 1024;
+    /// The smallest ring or queue, in bytes.
+    pub const LEAST_BUFFER: usize = 4096;
+    /// The largest ring or queue, in bytes.
+    pub const MOST_BUFFER: usize = 64 << 20;
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            nodelay: false,
+            reuse_address: false,
+            broadcast: false,
+            v6_only: false,
+            recv_buffer: Self::DEFAULT_BUFFER,
+            send_buffer: Self::DEFAULT_BUFFER,
+        }
+    }
+}
+
+/// A connection taken from a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The connection.
+    pub id: EndpointId,
+    /// Address of the peer, in the family of the listener.
+    pub peer: std::net::SocketAddr,
+}
+
+/// A datagram that was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes copied.
+    pub copied: usize,
+    /// Length of the datagram; more than `copied` when it was cut (`MSG_TRUNC`).
+    pub len: usize,
+    /// Where it came from, in the family of the endpoint.
+    pub from: std::net::SocketAddr,
+}

@@ -1,0 +1,180 @@
+//! What arrives: from the Ethernet header to the protocol that takes it.
+
+use std::net::IpAddr;
+
+use super::interface::LOOPBACK;
+use super::{Endpoint, Engine, Role};
+use crate::error::Error;
+use crate::link::{Checksum, Frame};
+use crate::net::ip::{Malformed, Packet};
+use crate::net::route::InterfaceId;
+use crate::net::{checksum, ethernet, icmp};
+use crate::time::Instant;
+
+impl Engine {
+    /// Takes in a frame that arrived on an interface. Anything may be in it.
+    pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, mut frame: Frame) {
+        self.counters.frames_in += 1;
+        let Some(own) = self.interfaces.get(interface.0 as usize) else { return };
+        let Some(header) = ethernet::Header::parse(frame.bytes()) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        if header.destination != own.mac && !header.destination.is_multicast() {
+            self.counters.not_for_us += 1;
+            return;
+        }
+        match header.ethertype {
+            ethernet::ARP => self.handle_arp(now, interface, frame.bytes()),
+            ethernet::IPV4 | ethernet::IPV6 => {
+                let unicast = !header.destination.is_multicast();
+                self.handle_packet(now, interface, &mut frame, unicast, Some(header.source));
+            }
+            _ => self.counters.not_for_us += 1,
+        }
+    }
+
+    /// Takes in a frame that this stack sent to itself.
+    pub(super) fn handle_local(&mut self, now: Instant, mut frame: Frame) {
+        self.handle_packet(now, LOOPBACK, &mut frame, true, None);
+    }
+
+    /// Takes in the packet in a frame. `unicast`: its Ethernet destination is this host alone.
+    fn handle_packet(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        frame: &mut Frame,
+        unicast: bool,
+        sender: Option<crate::net::mac::Mac>,
+    ) {
+        let parsed = match frame.bytes().get(ethernet::HEADER_LEN).map(|first| first >> 4) {
+            Some(4) => Packet::parse_v4(frame.bytes()),
+            Some(6) => Packet::parse_v6(frame.bytes()),
+            _ => Err(Malformed::Header),
+        };
+        let packet = match parsed {
+            Ok(packet) => packet,
+            Err(malformed) => {
+                let counter = match malformed {
+                    Malformed::Header => &mut self.counters.malformed,
+                    Malformed::Checksum => &mut self.counters.bad_checksum,
+                    Malformed::Fragment => &mut self.counters.fragments,
+                    Malformed::Extension => &mut self.counters.not_for_us,
+                };
+                *counter += 1;
+                return;
+            }
+        };
+        if !self.is_plausible(interface, &packet) {
+            self.counters.not_for_us += 1;
+            return;
+        }
+        let to_one = unicast && self.is_local(packet.destination);
+        match packet.protocol {
+            checksum::TCP if to_one => self.handle_tcp(now, interface, &packet, frame),
+            // RFC 9293 section 3.10.7: a SYN to many is nobody's.
+            checksum::TCP => self.counters.not_for_us += 1,
+            checksum::UDP => self.handle_udp(now, interface, &packet, frame, to_one),
+            checksum::ICMP if packet.destination.is_ipv4() => {
+                self.handle_icmp(now, interface, &packet, frame.bytes(), to_one);
+            }
+            checksum::ICMP6 if packet.destination.is_ipv6() => {
+                self.handle_icmp6(now, interface, &packet, frame.bytes(), to_one, sender);
+            }
+            _ => {
+                self.counters.not_for_us += 1;
+                if to_one {
+                    self.send_unreachable(
+                        now,
+                        interface,
+                        &packet,
+                        frame.bytes(),
+                        icmp::Unreachable::Protocol,
+                    );
+                }
+            }
+        }
+    }
+
+    /// Whether a packet may be what it says: for an address of ours or a group we hear, and not from an
+    /// address that nobody sends from (RFC 1122 section 3.2.1.3).
+    fn is_plausible(&self, interface: InterfaceId, packet: &Packet) -> bool {
+        let own = &self.interfaces[interface.0 as usize];
+        let source_ok = match packet.source {
+            IpAddr::V4(source) => {
+                !source.is_multicast()
+                    && !own.is_broadcast(source)
+                    && (!source.is_loopback() || interface == LOOPBACK)
+            }
+            IpAddr::V6(source) => !source.is_multicast() && (!source.is_loopback() || interface == LOOPBACK),
+        };
+        // A packet from one of our addresses comes from us or is forged.
+        let forged = interface != LOOPBACK && self.is_local(packet.source);
+        let destination_ok = match packet.destination {
+            destination if interface != LOOPBACK && destination.is_loopback() => false,
+            destination if destination.is_multicast() => own.hears_group(destination),
+            IpAddr::V4(destination) if own.is_broadcast(destination) => true,
+            destination => self.is_local(destination),
+        };
+        source_ok && !forged && destination_ok
+    }
+
+    /// Whether a packet to `address` stays inside the stack.
+    pub(crate) fn is_local(&self, address: IpAddr) -> bool {
+        address.is_loopback() || self.interfaces.iter().any(|interface| interface.has(address))
+    }
+
+    /// Whether the transport checksum is right, or vouched for by the link.
+    pub(crate) fn checksum_ok(&mut self, packet: &Packet, frame: &Frame) -> bool {
+        let ok = match frame.checksum {
+            Checksum::Verified | Checksum::Partial { .. } => true,
+            Checksum::Unverified => {
+                let segment = &frame.bytes()[packet.payload..packet.end];
+                checksum::verify(packet.source, packet.destination, packet.protocol, segment)
+            }
+        };
+        if !ok {
+            self.counters.bad_checksum += 1;
+        }
+        ok
+    }
+
+    /// A frame could not be delivered because its next hop does not answer: tells the endpoint that sent it.
+    pub(super) fn undeliverable(&mut self, now: Instant, frame: &Frame) {
+        let parsed = match frame.bytes().get(ethernet::HEADER_LEN).map(|first| first >> 4) {
+            Some(4) => Packet::parse_v4(frame.bytes()),
+            Some(6) => Packet::parse_v6(frame.bytes()),
+            _ => return,
+        };
+        if let Ok(packet) = parsed {
+            let transport = &frame.bytes()[packet.payload..packet.end];
+            self.report(now, &packet, transport, Error::HostUnreachable);
+        }
+    }
+
+    /// Tells the endpoint that sent a packet (`sent`, its transport header in front of `transport`) what
+    /// the network said about it.
+    pub(crate) fn report(&mut self, now: Instant, sent: &Packet, transport: &[u8], error: Error) {
+        let Some(&[s0, s1, d0, d1]) = transport.first_chunk() else { return };
+        let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+        let id = match sent.protocol {
+            checksum::TCP => self.connection_of_sent(sent, source, destination),
+            checksum::UDP => self.datagram_of_sent(sent, source, destination),
+            _ => None,
+        };
+        let Some(id) = id else { return };
+        let Some(Endpoint { role, error: pending, .. }) = self.endpoints.get_mut(id) else { return };
+        match role {
+            // RFC 1122 section 4.2.3.9: only an open that is under way is ended by it.
+            Role::Connection(connection) => {
+                connection.fail(error);
+                self.settle(now, id);
+            }
+            _ => {
+                *pending = Some(error);
+                self.notify(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! The engine: one TCP/IP stack as a pure state machine. No I/O, no clock, no threads.
+//!
+//! What arrives goes in through [`Engine::handle_frame`], the passing of time through
+//! [`Engine::handle_timeout`]; frames to send come out of [`Engine::poll_transmit`], endpoints whose state
+//! changed out of [`Engine::poll_event`], and [`Engine::poll_timeout`] says when time matters next.
+
+mod calls;
+pub(crate) mod counters;
+pub(crate) mod endpoint;
+mod input;
+pub(crate) mod interface;
+pub(crate) mod output;
+mod status;
+mod timer;
+mod transfer;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use slotmap::SlotMap;
+
+pub use self::counters::Counters;
+use self::endpoint::{EndpointId, Family, Kind, Options};
+pub use self::interface::InterfaceSettings;
+use self::interface::{Interface, LOOPBACK, LOOPBACK_MTU, link_local};
+use self::timer::Timers;
+use crate::datagram::Datagram;
+use crate::error::Error;
+use crate::link::Frame;
+use crate::net::cidr::Cidr;
+use crate::net::mac::Mac;
+use crate::net::neighbour::{Action, NeighbourTable};
+use crate::net::route::{InterfaceId, Route, RouteTable};
+use crate::ports::{BindingId, PortTable};
+use crate::tcp::adapter::Adapter;
+use crate::tcp::connection::{Connection, Tuple};
+use crate::tcp::isn::Secret;
+use crate::tcp::listener::Listener;
+use crate::tcp::time_wait::TimeWait;
+use crate::time::Instant;
+
+/// A frame on its way out.
+#[derive(Debug)]
+pub struct Transmit {
+    /// The interface whose link carries it.
+    pub interface: InterfaceId,
+    /// The frame.
+    pub frame: Frame,
+}
+
+/// One TCP/IP stack.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) interfaces: Vec<Interface>,
+    pub(crate) routes: RouteTable,
+    /// Changes whenever a route or an address does: cached hops are then looked up again.
+    pub(crate) routes_version: u64,
+    pub(crate) endpoints: SlotMap<EndpointId, Endpoint>,
+    pub(crate) adapter: Adapter,
+    pub(crate) connections: HashMap<Tuple, EndpointId>,
+    pub(crate) listeners: HashMap<u16, Vec<EndpointId>>,
+    pub(crate) time_wait: TimeWait,
+    pub(crate) datagrams: HashMap<(u8, u16), Vec<EndpointId>>,
+    pub(crate) ports: PortTable,
+    pub(crate) secret: Secret,
+    pub(crate) timers: Timers,
+    /// Connections that may have something to send.
+    pub(crate) transmit: VecDeque<EndpointId>,
+    /// Frames for the links.
+    pub(crate) out: VecDeque<Transmit>,
+    /// Frames from this stack to itself.
+    pub(crate) local: VecDeque<Frame>,
+    pub(crate) events: VecDeque<EndpointId>,
+    pub(crate) icmp_limit: crate::net::icmp::RateLimit,
+    pub(crate) counters: Counters,
+    /// Set when the stack was shut down: every call on an endpoint says so.
+    pub(crate) down: bool,
+}
+
+/// What an endpoint is besides its protocol's part.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) kind: Kind,
+    pub(crate) family: Family,
+    pub(crate) options: Options,
+    pub(crate) binding: Option<BindingId>,
+    /// The address of bind(2).
+    pub(crate) bound: Option<(IpAddr, u16)>,
+    pub(crate) error: Option<Error>,
+    /// Whether an event waits to be polled.
+    pub(crate) notified: bool,
+    pub(crate) role: Role,
+}
+
+/// The protocol's part of an endpoint.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// A stream socket that neither listens nor connects.
+    Fresh,
+    Listener(Listener),
+    Connection(Box<Connection>),
+    Datagram(Box<Datagram>),
+}
+
+impl Engine {
+    /// A stack with a loopback interface only. `secret` keys its sequence numbers and ports.
+    #[must_use]
+    pub fn new(secret: Secret) -> Self {
+        let loopback = Interface {
+            name: "lo".to_owned(),
+            mac: Mac::new([0; 6]),
+            mtu: LOOPBACK_MTU,
+            offload: true,
+            addresses: [Cidr::new(Ipv4Addr::LOCALHOST.into(), 8), Cidr::new(Ipv6Addr::LOCALHOST.into(), 128)]
+                .into_iter()
+                .flatten()
+                .collect(),
+            neighbours: NeighbourTable::new(),
+        };
+        Self {
+            interfaces: vec![loopback],
+            routes: RouteTable::new(),
+            routes_version: 0,
+            endpoints: SlotMap::default(),
+            adapter: Adapter::default(),
+            connections: HashMap::new(),
+            listeners: HashMap::new(),
+            time_wait: TimeWait::default(),
+            datagrams: HashMap::new(),
+            ports: PortTable::new(secret),
+            secret,
+            timers: Timers::default(),
+            transmit: VecDeque::new(),
+            out: VecDeque::new(),
+            local: VecDeque::new(),
+            events: VecDeque::new(),
+            icmp_limit: crate::net::icmp::RateLimit::default(),
+            counters: Counters::default(),
+            down: false,
+        }
+    }
+
+    /// Adds an interface, which makes its IPv6 link-local address itself.
+    ///
+    /// # Errors
+    /// [`Error::AddressInUse`] if there is one of that name.
+    pub fn add_interface(&mut self, settings: InterfaceSettings) -> Result<InterfaceId, Error> {
+        if self.interfaces.iter().any(|interface| interface.name == settings.name) {
+            return Err(Error::AddressInUse);
+        }
+        let id = InterfaceId(u32::try_from(self.interfaces.len()).map_err(|_| Error::NoBuffers)?);
+        let address = link_local(settings.mac);
+        self.interfaces.push(Interface {
+            name: settings.name,
+            mac: settings.mac,
+            mtu: settings.mtu,
+            offload: settings.offload,
+            addresses: Vec::new(),
+            neighbours: NeighbourTable::new(),
+        });
+        if let Some(cidr) = Cidr::new(address.into(), 64) {
+            self.add_address(id, cidr)?;
+        }
+        Ok(id)
+    }
+
+    /// Gives an interface an address and the route to its network.
+    ///
+    /// # Errors
+    /// [`Error::AddressInUse`] if the interface has it; [`Error::Invalid`] for a multicast, broadcast or
+    /// unspecified address or an interface that does not exist.
+    pub fn add_address(&mut self, interface: InterfaceId, cidr: Cidr) -> Result<(), Error> {
+        let address = cidr.address();
+        let broadcast = IpAddr::V4(Ipv4Addr::BROADCAST);
+        if address.is_multicast() || address.is_unspecified() || address == broadcast {
+            return Err(Error::Invalid);
+        }
+        let known = self.interfaces.get_mut(interface.0 as usize).ok_or(Error::Invalid)?;
+        if known.has(address) {
+            return Err(Error::AddressInUse);
+        }
+        known.addresses.push(cidr);
+        let route = Route { destination: cidr.network(), gateway: None, interface, metric: 0 };
+        // Two addresses on one network share the route.
+        let _ = self.routes.add(route);
+        self.routes_version += 1;
+        Ok(())
+    }
+
+    /// Adds a route. Without an interface, the one that reaches the gateway is taken.
+    ///
+    /// # Errors
+    /// [`Error::NetworkUnreachable`] if no interface reaches the gateway, [`Error::Invalid`] if the families
+    /// differ or there is no such interface, [`Error::AddressInUse`] if there is such a route.
+    pub fn add_route(
+        &mut self,
+        destination: Cidr,
+        gateway: Option<IpAddr>,
+        interface: Option<InterfaceId>,
+        metric: u32,
+    ) -> Result<(), Error> {
+        let interface = match (interface, gateway) {
+            (Some(interface), _) => interface,
+            (None, Some(gateway)) => {
+                let route = self.routes.lookup(gateway, None).filter(|route| route.gateway.is_none());
+                route.ok_or(Error::NetworkUnreachable)?.interface
+            }
+            (None, None) => return Err(Error::Invalid),
+        };
+        if interface == LOOPBACK || self.interfaces.len() <= interface.0 as usize {
+            return Err(Error::Invalid);
+        }
+        if self.routes.add(Route { destination, gateway, interface, metric })? {
+            self.routes_version += 1;
+            Ok(())
+        } else {
+            Err(Error::AddressInUse)
+        }
+    }
+
+    /// The interface of that name.
+    #[must_use]
+    pub fn interface_by_name(&self, name: &str) -> Option<InterfaceId> {
+        let at = self.interfaces.iter().position(|interface| interface.name == name)?;
+        Some(InterfaceId(u32::try_from(at).ok()?))
+    }
+
+    /// The addresses of an interface.
+    #[must_use]
+    pub fn addresses(&self, interface: InterfaceId) -> &[Cidr] {
+        self.interfaces.get(interface.0 as usize).map_or(&[], |interface| &interface.addresses)
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Lets time pass: timers of connections and neighbours that are due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((at, id)) = self.timers.pop_expired(now) {
+            if let Some(connection) = self.connection_mut(id)
+                && connection.deadline == Some(at)
+            {
+                connection.deadline = None;
+                self.want_transmit(id);
+            }
+        }
+        self.time_wait.handle_timeout(now);
+        self.release_ports();
+        for index in 0..self.interfaces.len() {
+            if self.interfaces[index].neighbours.poll_timeout().is_some_and(|at| at <= now) {
+                self.interfaces[index].neighbours.handle_timeout(now);
+                self.act_on_neighbours(now, index);
+            }
+        }
+    }
+
+    /// Does what the neighbour table of an interface asks for.
+    fn act_on_neighbours(&mut self, now: Instant, index: usize) {
+        let id = InterfaceId(u32::try_from(index).unwrap_or(u32::MAX));
+        while let Some(action) = self.interfaces[index].neighbours.poll_action() {
+            match action {
+                Action::Solicit { ip, target } => self.solicit(now, id, ip, target),
+                Action::Failed { frames, .. } => {
+                    for frame in frames {
+                        self.undeliverable(now, &frame);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next frame to send, `None` when there is nothing more for now.
+    #[must_use]
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        loop {
+            if let Some(transmit) = self.out.pop_front() {
+                return Some(transmit);
+            }
+            if let Some(frame) = self.local.pop_front() {
+                self.handle_local(now, frame);
+                continue;
+            }
+            let id = self.transmit.pop_front()?;
+            if self.transmit_from(now, id) {
+                self.transmit.push_back(id);
+            }
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due, `None` if nothing depends on time.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let neighbours = self.interfaces.iter().filter_map(|interface| interface.neighbours.poll_timeout());
+        neighbours.chain(self.timers.next()).chain(self.time_wait.poll_timeout()).min()
+    }
+
+    /// The next endpoint whose readiness may have changed.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<EndpointId> {
+        loop {
+            let id = self.events.pop_front()?;
+            if let Some(endpoint) = self.endpoints.get_mut(id) {
+                endpoint.notified = false;
+                return Some(id);
+            }
+        }
+    }
+
+    /// Whether [`poll_event`](Self::poll_event) has something.
+    pub(crate) fn has_event(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Notes that the readiness of an endpoint may have changed.
+    pub(crate) fn notify(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get_mut(id)
+            && !endpoint.notified
+        {
+            endpoint.notified = true;
+            self.events.push_back(id);
+        }
+    }
+
+    /// Puts a connection on the transmit list.
+    pub(crate) fn want_transmit(&mut self, id: EndpointId) {
+        if let Some(connection) = self.connection_mut(id)
+            && !connection.listed
+        {
+            connection.listed = true;
+            self.transmit.push_back(id);
+        }
+    }
+
+    pub(crate) fn connection_mut(&mut self, id: EndpointId) -> Option<&mut Connection> {
+        match &mut self.endpoints.get_mut(id)?.role {
+            Role::Connection(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn connection(&self, id: EndpointId) -> Option<&Connection> {
+        match &self.endpoints.get(id)?.role {
+            Role::Connection(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// Whether no connection has anything left to send or to have acknowledged, and no frame waits.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        self.out.is_empty()
+            && self.local.is_empty()
+            && self.endpoints.values().all(|endpoint| match &endpoint.role {
+                Role::Connection(connection) => connection.is_flushed(),
+                _ => true,
+            })
+    }
+
+    /// Whether the engine still finishes connections whose application is gone.
+    #[must_use]
+    pub fn has_orphans(&self) -> bool {
+        self.endpoints.values().any(|endpoint| match &endpoint.role {
+            Role::Connection(connection) => connection.orphan && !connection.is_flushed(),
+            _ => false,
+        })
+    }
+
+    /// Closes every connection and listener, as the end of the process that owns them does.
+    pub fn close_all(&mut self, now: Instant) {
+        let ids: Vec<_> = self.endpoints.keys().collect();
+        for id in ids {
+            if self.connection(id).is_none_or(|connection| !connection.orphan) {
+                self.close(now, id);
+            }
+        }
+    }
+
+    /// Notes that a link did not take a frame.
+    pub(crate) const fn count_lost(&mut self) {
+        self.counters.frames_lost += 1;
+    }
+
+    /// Ends the stack: connections are reset, and every further call on an endpoint fails with
+    /// [`Error::NetworkDown`].
+    pub fn shut_down(&mut self) {
+        self.down = true;
+        // Nobody hears new connections and datagrams any more.
+        self.listeners.clear();
+        self.datagrams.clear();
+        let ids: Vec<_> = self.endpoints.keys().collect();
+        for id in ids {
+            if let Some(connection) = self.connection_mut(id) {
+                connection.abort(Some(Error::NetworkDown));
+                self.want_transmit(id);
+            }
+            self.notify(id);
+        }
+    }
+}

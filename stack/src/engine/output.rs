@@ -1,0 +1,144 @@
+//! What leaves: from the route to the Ethernet header.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::interface::{Interface, LOOPBACK, is_link_local};
+use super::{Engine, Transmit};
+use crate::error::Error;
+use crate::link::{Checksum, Frame};
+use crate::net::mac::Mac;
+use crate::net::neighbour::Resolution;
+use crate::net::route::InterfaceId;
+use crate::net::{checksum, ethernet, ip};
+use crate::time::Instant;
+
+/// Where packets to a destination go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hop {
+    pub(crate) interface: InterfaceId,
+    pub(crate) next: IpAddr,
+    /// The address to send from, unless the endpoint is bound to another.
+    pub(crate) source: IpAddr,
+}
+
+/// A packet that the engine makes itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) hop: Hop,
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    /// Transport protocol (IANA number).
+    pub(crate) protocol: u8,
+    pub(crate) ttl: u8,
+}
+
+impl Engine {
+    /// Finds the way to `destination`; `scope` is the interface a link-local address belongs to.
+    pub(crate) fn route(&self, destination: IpAddr, scope: Option<InterfaceId>) -> Result<Hop, Error> {
+        if destination.is_unspecified() {
+            // As Linux has it: "this host".
+            let source = match destination {
+                IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            };
+            return Ok(Hop { interface: LOOPBACK, next: source, source });
+        }
+        if self.is_local(destination) {
+            let own = self.interfaces.iter().any(|interface| interface.has(destination));
+            let source = if own { destination } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
+            return Ok(Hop { interface: LOOPBACK, next: destination, source });
+        }
+        let to_all = destination.is_multicast() || destination == IpAddr::V4(Ipv4Addr::BROADCAST);
+        let (interface, next) = if to_all {
+            let usable = |interface: &Interface| {
+                interface.addresses.iter().any(|cidr| cidr.address().is_ipv4() == destination.is_ipv4())
+            };
+            let first = (1..self.interfaces.len()).find(|&at| usable(&self.interfaces[at]));
+            let first = first.and_then(|at| u32::try_from(at).ok()).map(InterfaceId);
+            (scope.or(first).ok_or(Error::NetworkUnreachable)?, destination)
+        } else {
+            let route = self.routes.lookup(destination, scope).ok_or(Error::NetworkUnreachable)?;
+            (route.interface, route.gateway.unwrap_or(destination))
+        };
+        let via = self.interfaces.get(interface.0 as usize).ok_or(Error::NetworkUnreachable)?;
+        let source = via.source_for(next, destination).ok_or(Error::AddressNotAvailable)?;
+        Ok(Hop { interface, next, source })
+    }
+
+    /// Finds the way back to the sender of a packet that arrived on `interface`: over that interface if the
+    /// sender is known there only (RFC 4007 section 6), otherwise by the routes, as Linux has it.
+    pub(crate) fn route_back(&self, interface: InterfaceId, sender: IpAddr) -> Result<Hop, Error> {
+        let scope = (interface != LOOPBACK && is_link_local(sender)).then_some(interface);
+        self.route(sender, scope)
+    }
+
+    /// Sends a packet whose Ethernet header is still to be written.
+    pub(crate) fn transmit_packet(&mut self, now: Instant, hop: Hop, mut frame: Frame) {
+        if hop.interface == LOOPBACK {
+            self.local.push_back(frame);
+            return;
+        }
+        let index = hop.interface.0 as usize;
+        let mac = match self.link_destination(index, hop.next) {
+            Some(mac) => mac,
+            None => match self.interfaces[index].neighbours.resolve(now, hop.next, frame) {
+                Resolution::Known { mac, frame: resolved } => {
+                    frame = resolved;
+                    mac
+                }
+                Resolution::Queued { solicit } => {
+                    if solicit {
+                        self.solicit(now, hop.interface, hop.next, None);
+                    }
+                    return;
+                }
+            },
+        };
+        self.transmit_to(hop.interface, mac, ethernet::ethertype(hop.next), frame);
+    }
+
+    /// The group or broadcast MAC of a destination, `None` if a neighbour is to be asked.
+    fn link_destination(&self, index: usize, next: IpAddr) -> Option<Mac> {
+        if let IpAddr::V4(next) = next
+            && self.interfaces[index].is_broadcast(next)
+        {
+            return Some(Mac::BROADCAST);
+        }
+        ethernet::multicast_mac(next)
+    }
+
+    /// Writes the Ethernet header and queues the frame for the link.
+    pub(crate) fn transmit_to(
+        &mut self,
+        interface: InterfaceId,
+        destination: Mac,
+        ethertype: u16,
+        mut frame: Frame,
+    ) {
+        let source = self.interfaces[interface.0 as usize].mac;
+        ethernet::Header { destination, source, ethertype }.emit(frame.bytes_mut());
+        self.counters.frames_out += 1;
+        self.out.push_back(Transmit { interface, frame });
+    }
+
+    /// Sends `len` bytes of a transport protocol, written by `fill`, as one packet with its checksum.
+    pub(crate) fn send_packet(
+        &mut self,
+        now: Instant,
+        packet: Outgoing,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) {
+        let Outgoing { hop, source, destination, protocol, ttl } = packet;
+        let front = ethernet::HEADER_LEN + ip::header_len(destination);
+        let mut frame = Frame::with_capacity(front + len);
+        frame.set_len(front + len);
+        let bytes = frame.bytes_mut();
+        fill(&mut bytes[front..]);
+        checksum::fill(source, destination, protocol, &mut bytes[front..]);
+        ip::emit(&mut bytes[ethernet::HEADER_LEN..], source, destination, protocol, ttl);
+        // Traffic inside the stack is not summed twice.
+        frame.checksum = if hop.interface == LOOPBACK { Checksum::Verified } else { Checksum::Unverified };
+        self.transmit_packet(now, hop, frame);
+    }
+}

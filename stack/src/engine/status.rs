@@ -1,0 +1,142 @@
+//! The calls that ask an endpoint something, and those that change its switches.
+
+use std::net::SocketAddr;
+
+use super::calls::{present, wildcard};
+use super::endpoint::{EndpointId, Options, Readiness};
+use super::{Engine, Role};
+use crate::datagram::scope_of;
+use crate::error::Error;
+use crate::tcp::connection::{Connection, Phase};
+
+impl Engine {
+    /// The local address, as getsockname(2): the wildcard and port 0 while unbound.
+    ///
+    /// # Errors
+    /// [`Error::BadEndpoint`].
+    pub fn local_address(&self, id: EndpointId) -> Result<SocketAddr, Error> {
+        let endpoint = self.endpoint(id)?;
+        let local = match (&endpoint.role, endpoint.bound) {
+            (Role::Connection(connection), _) => connection.tuple.local_address(),
+            (_, None) => wildcard(endpoint.family),
+            // As Linux: a connected datagram socket has the address it sends from.
+            (Role::Datagram(datagram), Some((address, port))) if address.is_unspecified() => {
+                let from = datagram.peer.and_then(|peer| self.route(peer.ip(), scope_of(&peer)).ok());
+                SocketAddr::new(from.map_or(address, |hop| hop.source), port)
+            }
+            (_, Some((address, port))) => SocketAddr::new(address, port),
+        };
+        Ok(self.present_scoped(endpoint.family, id, local))
+    }
+
+    /// The peer's address, as getpeername(2).
+    ///
+    /// # Errors
+    /// [`Error::NotConnected`].
+    pub fn peer_address(&self, id: EndpointId) -> Result<SocketAddr, Error> {
+        let endpoint = self.endpoint(id)?;
+        match &endpoint.role {
+            Role::Connection(connection) if connection.phase == Phase::Open => {
+                Ok(self.present_scoped(endpoint.family, id, connection.tuple.remote_address()))
+            }
+            Role::Datagram(datagram) => {
+                datagram.peer.map(|peer| present(endpoint.family, peer)).ok_or(Error::NotConnected)
+            }
+            _ => Err(Error::NotConnected),
+        }
+    }
+
+    /// What an endpoint is ready for, as poll(2). One that does not exist is at its end in every way.
+    #[must_use]
+    pub fn readiness(&self, id: EndpointId) -> Readiness {
+        let gone = Readiness { read_closed: true, write_closed: true, error: true, ..Readiness::default() };
+        let Some(endpoint) = self.endpoints.get(id) else { return gone };
+        match &endpoint.role {
+            Role::Fresh | Role::Listener(_) if self.down => gone,
+            Role::Fresh => Readiness { read_closed: true, write_closed: true, ..Readiness::default() },
+            Role::Listener(listener) => Readiness {
+                readable: listener.is_ready(),
+                read_closed: self.down,
+                write_closed: self.down,
+                ..Readiness::default()
+            },
+            Role::Connection(connection) => connection.readiness(),
+            Role::Datagram(datagram) => Readiness {
+                readable: datagram.is_ready(),
+                writable: !datagram.write_shutdown,
+                read_closed: datagram.read_shutdown || self.down,
+                write_closed: datagram.write_shutdown || self.down,
+                error: endpoint.error.is_some() || self.down,
+                connecting: false,
+            },
+        }
+    }
+
+    /// Takes the pending error, as `SO_ERROR`.
+    pub fn take_error(&mut self, id: EndpointId) -> Option<Error> {
+        let endpoint = self.endpoints.get_mut(id)?;
+        let pending = match &mut endpoint.role {
+            Role::Connection(connection) => connection.error.take(),
+            _ => endpoint.error.take(),
+        };
+        pending.or_else(|| self.down.then_some(Error::NetworkDown))
+    }
+
+    /// Bytes that wait to be received (stream), or bytes of the next datagram, as `FIONREAD`; for a
+    /// listener the length of its accept queue.
+    #[must_use]
+    pub fn recv_queue(&self, id: EndpointId) -> usize {
+        match self.endpoints.get(id).map(|endpoint| &endpoint.role) {
+            Some(Role::Connection(connection)) => connection.recv_queue(),
+            Some(Role::Datagram(datagram)) => datagram.next_len(),
+            Some(Role::Listener(listener)) => listener.ready_len(),
+            _ => 0,
+        }
+    }
+
+    /// Bytes to be sent or acknowledged, as `SIOCOUTQ`.
+    #[must_use]
+    pub fn send_queue(&self, id: EndpointId) -> usize {
+        self.connection(id).map_or(0, Connection::send_queue)
+    }
+
+    /// Bytes that a send would take now.
+    #[must_use]
+    pub fn send_room(&self, id: EndpointId) -> usize {
+        self.connection(id).map_or(0, Connection::send_room)
+    }
+
+    /// Switches and sizes of an endpoint.
+    ///
+    /// # Errors
+    /// [`Error::BadEndpoint`].
+    pub fn options(&self, id: EndpointId) -> Result<Options, Error> {
+        self.endpoints.get(id).map(|endpoint| endpoint.options).ok_or(Error::BadEndpoint)
+    }
+
+    /// Changes them. Buffer sizes are brought into their range; those of a stream count for connections
+    /// that are made later.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when `v6_only` is changed after bind.
+    pub fn set_options(&mut self, id: EndpointId, options: Options) -> Result<(), Error> {
+        let endpoint = self.endpoints.get_mut(id).ok_or(Error::BadEndpoint)?;
+        if options.v6_only != endpoint.options.v6_only && endpoint.bound.is_some() {
+            return Err(Error::Invalid);
+        }
+        let fit = |size: usize| size.clamp(Options::LEAST_BUFFER, Options::MOST_BUFFER);
+        endpoint.options = Options {
+            recv_buffer: fit(options.recv_buffer),
+            send_buffer: fit(options.send_buffer),
+            ..options
+        };
+        if let Some(binding) = endpoint.binding {
+            self.ports.set_reuse(binding, options.reuse_address);
+        }
+        if let Role::Connection(connection) = &mut endpoint.role {
+            connection.set_nodelay(options.nodelay);
+            self.want_transmit(id);
+        }
+        Ok(())
+    }
+}

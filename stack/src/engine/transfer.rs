@@ -1,0 +1,126 @@
+//! The calls that move data, none of which waits.
+
+use std::net::SocketAddr;
+
+use super::calls::{canonical, present, wildcard, with_scope};
+use super::endpoint::{EndpointId, Kind, Received};
+use super::{Engine, Role};
+use crate::error::Error;
+use crate::time::Instant;
+
+impl Engine {
+    /// Queues stream data, as send(2). Returns how much was taken, at least one byte.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] while there is no room, [`Error::BrokenPipe`] when sending is over or was never
+    /// possible, what ended the connection (once).
+    pub fn send(&mut self, now: Instant, id: EndpointId, data: &[u8]) -> Result<usize, Error> {
+        if matches!(self.endpoint(id)?.role, Role::Datagram(_)) {
+            return self.send_to(now, id, data, None);
+        }
+        let sent = self.stream_mut(id, Error::BrokenPipe)?.send(now, data)?;
+        self.want_transmit(id);
+        Ok(sent)
+    }
+
+    /// Lets `f` fill a contiguous free part of the send ring and say how much it wrote.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_with(
+        &mut self,
+        now: Instant,
+        id: EndpointId,
+        f: impl FnOnce(&mut [u8]) -> usize,
+    ) -> Result<usize, Error> {
+        let sent = self.stream_mut(id, Error::BrokenPipe)?.send_with(now, f)?;
+        self.want_transmit(id);
+        Ok(sent)
+    }
+
+    /// Takes stream data, as recv(2). 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] while there is none, [`Error::NotConnected`], what ended the connection (once).
+    pub fn recv(&mut self, _now: Instant, id: EndpointId, buffer: &mut [u8]) -> Result<usize, Error> {
+        let received = self.stream_mut(id, Error::NotConnected)?.recv(buffer)?;
+        self.want_transmit(id);
+        Ok(received)
+    }
+
+    /// Copies stream data and leaves it there, as recv(2) with `MSG_PEEK`.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn peek(&mut self, id: EndpointId, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.stream_mut(id, Error::NotConnected)?.peek(buffer)
+    }
+
+    /// Lets `f` take from the contiguous front of the receive ring and say how much it took. 0 without a
+    /// call of `f` is the end of the stream.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_with(
+        &mut self,
+        _now: Instant,
+        id: EndpointId,
+        f: impl FnOnce(&[u8]) -> usize,
+    ) -> Result<usize, Error> {
+        let received = self.stream_mut(id, Error::NotConnected)?.recv_with(f)?;
+        self.want_transmit(id);
+        Ok(received)
+    }
+
+    /// Sends a datagram, as sendto(2); without `to` it goes to the peer of connect.
+    ///
+    /// # Errors
+    /// [`Error::DestinationRequired`], [`Error::MessageTooLong`] (it would have to be fragmented),
+    /// [`Error::AccessDenied`] (broadcast without permission), [`Error::NetworkUnreachable`], an error that
+    /// the network reported earlier (once).
+    pub fn send_to(
+        &mut self,
+        now: Instant,
+        id: EndpointId,
+        data: &[u8],
+        to: Option<SocketAddr>,
+    ) -> Result<usize, Error> {
+        let endpoint = self.endpoint_mut(id)?;
+        let (family, v6_only) = (endpoint.family, endpoint.options.v6_only);
+        let Role::Datagram(datagram) = &endpoint.role else { return self.send(now, id, data) };
+        if datagram.write_shutdown {
+            return Err(Error::BrokenPipe);
+        }
+        if let Some(error) = endpoint.error.take() {
+            return Err(error);
+        }
+        let peer = datagram.peer;
+        let to = match to {
+            Some(to) => with_scope(canonical(family, v6_only, to)?, &to),
+            None => peer.ok_or(Error::DestinationRequired)?,
+        };
+        if to.port() == 0 && endpoint.kind != Kind::Echo {
+            return Err(Error::Invalid);
+        }
+        self.bind_if_unbound(id)?;
+        self.send_datagram(now, id, data, to)
+    }
+
+    /// Takes the next datagram, or looks at it, as recvfrom(2).
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] if there is none, an error that the network reported (once).
+    pub fn recv_from(&mut self, id: EndpointId, buffer: &mut [u8], peek: bool) -> Result<Received, Error> {
+        let endpoint = self.endpoint_mut(id)?;
+        let family = endpoint.family;
+        if let Some(error) = endpoint.error.take() {
+            return Err(error);
+        }
+        let Role::Datagram(datagram) = &mut endpoint.role else { return Err(Error::NotSupported) };
+        match datagram.recv(buffer, peek) {
+            Some(received) => Ok(Received { from: present(family, received.from), ..received }),
+            None if datagram.read_shutdown => Ok(Received { copied: 0, len: 0, from: wildcard(family) }),
+            None => Err(Error::WouldBlock),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! An embeddable TCP/IP stack: the Internet node of a program, a thread or a test.
+//!
+//! This crate knows nothing of file descriptors as sockets; the crate `ioth` puts the BSD calls on real
+//! descriptors around it. Use it directly to drive stacks in virtual time, or when no descriptor is wanted.
+//!
+//! Data flows one way: [`link`] → [`engine`] → endpoint → application.
+//!
+//! | room | what it is for |
+//! |---|---|
+//! | [`Stack`], `stack.rs` | the handle: made by a [`Builder`] from VNLs and configuration |
+//! | [`vnl`], [`config`], [`setup_error`] | strings parsed into values; why that failed, and what to do |
+//! | [`link`] | what carries frames: TAP, plain TAP, switch, capture |
+//! | `driver` | who runs a stack: the caller inline, the blocked caller as leader, the driver thread |
+//! | [`engine`] | the stack as a pure state machine; calls on endpoints, input, output, timers |
+//! | [`net`] | Ethernet, ARP, NDP, IP, ICMP, routes, neighbours |
+//! | [`tcp`] | one smoltcp control block per connection, and the guards, listeners and numbers around it |
+//! | `datagram.rs`, [`ports`] | UDP and ICMP echo; who has which port |
+//! | `sys` | every unsafe line |
+//!
+//! # Example
+//! Two stacks on one in-process network, without any privilege:
+//! ```
+//! use ioth_stack::{Error, Family, Kind, Runtime, Stack};
+//!
+//! let runtime = Runtime::new()?;
+//! let node = |config| Stack::builder(&runtime).interface(None, "switch://lab").config(config).build();
+//! let (red, blue) = (node("ip=10.0.0.1/24")?, node("ip=10.0.0.2/24")?);
+//!
+//! let listener = blue.run(|context| {
+//!     let id = context.engine.open(Kind::Stream, Family::V4);
+//!     context.engine.bind(id, "10.0.0.2:80".parse().unwrap())?;
+//!     context.engine.listen(id, 1)?;
+//!     Ok::<_, Error>(id)
+//! })?;
+//! let client = red.run(|context| {
+//!     let id = context.engine.open(Kind::Stream, Family::V4);
+//!     let started = context.engine.connect(context.now, id, "10.0.0.2:80".parse().unwrap());
+//!     assert_eq!(started, Err(Error::InProgress));
+//!     id
+//! });
+//! let connected = red.wait(client, None, |context| match context.engine.connect_result(client) {
+//!     Err(Error::InProgress) => None,
+//!     result => Some(result),
+//! });
+//! assert_eq!(connected, Some(Ok(())));
+//! let accepted = blue.wait(listener, None, |context| context.engine.accept(listener).ok());
+//! assert_eq!(accepted.map(|accepted| accepted.peer.ip()), Some([10, 0, 0, 1].into()));
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod config;
+mod datagram;
+mod driver;
+pub mod engine;
+pub mod error;
+pub mod link;
+pub mod net;
+pub mod ports;
+mod random;
+pub mod setup_error;
+mod stack;
+mod sys;
+pub mod tcp;
+pub mod time;
+pub mod vnl;
+
+pub use config::Config;
+pub use driver::{Attachment, Cause, Context, Pump, Runtime};
+pub use engine::endpoint::{Accepted, EndpointId, Family, Kind, Options, Readiness, Received, Shutdown};
+pub use engine::{Counters, Engine, InterfaceSettings, Transmit};
+pub use error::Error;
+pub use setup_error::SetupError;
+pub use stack::{Builder, Stack};
+pub use tcp::isn::Secret;
+pub use time::Instant;
+pub use vnl::Vnl;

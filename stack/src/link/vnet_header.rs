@@ -1,0 +1,197 @@
+//! The virtio-net header in front of each frame of a TAP: checksum and segmentation left to do.
+//!
+//! Virtio 1.2, 5.1.6 (`struct virtio_net_hdr_v1`), in the byte order of the machine.
+
+use super::{Checksum, SegmentKind, Segmentation};
+
+/// Length of the header, in bytes.
+pub(super) const HEADER_LEN: usize = 12;
+
+const NEEDS_CSUM: u8 = 1;
+const DATA_VALID: u8 = 2;
+
+const GSO_NONE: u8 = 0;
+const GSO_TCPV4: u8 = 1;
+const GSO_TCPV6: u8 = 4;
+/// Or'ed to a type: the first segment carries CWR. Segments are cut by whoever sends them on, so
+/// nothing is lost by forgetting it.
+const GSO_ECN: u8 = 0x80;
+
+const ETHERNET: usize = 14;
+const TCP_MIN: usize = 20;
+
+/// What the header says about the frame behind it. `None` for a header that contradicts the frame or
+/// asks for what nobody announced to understand; such a frame is to be dropped.
+///
+/// Offsets in the result lie within the frame.
+pub(super) fn parse(header: &[u8; HEADER_LEN], frame: &[u8]) -> Option<(Checksum, Option<Segmentation>)> {
+    let [flags, gso_type, ..] = *header;
+    let field = |at: usize| u16::from_ne_bytes([header[at], header[at + 1]]);
+    // The length field at 2 is a hint only: from Linux it counts what happens to be in the first buffer.
+    let (gso_size, csum_start, csum_offset) = (field(4), field(6), field(8));
+
+    let checksum = if flags & NEEDS_CSUM != 0 {
+        let end = usize::from(csum_start) + usize::from(csum_offset) + 2;
+        if usize::from(csum_start) < ETHERNET || end > frame.len() {
+            return None;
+        }
+        Checksum::Partial { start: csum_start, offset: csum_offset }
+    } else if flags & DATA_VALID != 0 {
+        Checksum::Verified
+    } else {
+        Checksum::Unverified
+    };
+
+    let kind = match gso_type & !GSO_ECN {
+        GSO_NONE => return Some((checksum, None)),
+        GSO_TCPV4 => SegmentKind::Tcp4,
+        GSO_TCPV6 => SegmentKind::Tcp6,
+        _ => return None,
+    };
+    let transport = match checksum {
+        Checksum::Partial { start, .. } => usize::from(start),
+        Checksum::Verified | Checksum::Unverified => tcp_offset(kind, frame)?,
+    };
+    let header_len = transport + tcp_header_len(frame.get(transport..)?)?;
+    if gso_size == 0 || header_len > frame.len() {
+        return None;
+    }
+    let header_len = u16::try_from(header_len).ok()?;
+    Some((checksum, Some(Segmentation { kind, size: gso_size, header_len })))
+}
+
+/// Writes the header of a frame to be sent.
+pub(super) fn emit(header: &mut [u8; HEADER_LEN], checksum: Checksum, segmentation: Option<Segmentation>) {
+    *header = [0; HEADER_LEN];
+    let mut field = |at: usize, value: u16| header[at..at + 2].copy_from_slice(&value.to_ne_bytes());
+    if let Checksum::Partial { start, offset } = checksum {
+        field(6, start);
+        field(8, offset);
+    }
+    if let Some(segmentation) = segmentation {
+        field(2, segmentation.header_len);
+        field(4, segmentation.size);
+        header[1] = match segmentation.kind {
+            SegmentKind::Tcp4 => GSO_TCPV4,
+            SegmentKind::Tcp6 => GSO_TCPV6,
+        };
+    }
+    // DATA_VALID is for the direction to us only (virtio 1.2, 5.1.6.2).
+    header[0] = if matches!(checksum, Checksum::Partial { .. }) { NEEDS_CSUM } else { 0 };
+}
+
+/// Where the TCP header begins in a frame without tags and extension headers, which is what gets here
+/// without a partial checksum (from receive offload of a network card).
+fn tcp_offset(kind: SegmentKind, frame: &[u8]) -> Option<usize> {
+    const IPV6_HEADER: usize = 40;
+    let ip = frame.get(ETHERNET..)?;
+    let (version, header_len, protocol) = match kind {
+        SegmentKind::Tcp4 => (4, usize::from(ip.first()? & 0x0f) * 4, *ip.get(9)?),
+        SegmentKind::Tcp6 => (6, IPV6_HEADER, *ip.get(6)?),
+    };
+    let matches = ip.first()? >> 4 == version && i32::from(protocol) == libc::IPPROTO_TCP;
+    matches.then_some(ETHERNET + header_len)
+}
+
+fn tcp_header_len(tcp: &[u8]) -> Option<usize> {
+    let len = usize::from(tcp.get(12)? >> 4) * 4;
+    (len >= TCP_MIN).then_some(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SUPER: Segmentation = Segmentation { kind: SegmentKind::Tcp4, size: 1460, header_len: 54 };
+
+    /// A frame of TCP over IPv4, all zero but for what the parser looks at.
+    fn tcp4(payload: usize) -> Vec<u8> {
+        let mut frame = vec![0; 54 + payload];
+        frame[14] = 0x45;
+        frame[23] = 6;
+        frame[46] = 5 << 4;
+        frame
+    }
+
+    #[test]
+    fn what_is_emitted_is_parsed() {
+        let frame = tcp4(5000);
+        let partial = Checksum::Partial { start: 34, offset: 16 };
+        for (checksum, segmentation) in [
+            (Checksum::Unverified, None),
+            (partial, None),
+            (partial, Some(SUPER)),
+            (Checksum::Unverified, Some(SUPER)),
+        ] {
+            let mut header = [0xff; HEADER_LEN];
+            emit(&mut header, checksum, segmentation);
+            assert_eq!(parse(&header, &frame), Some((checksum, segmentation)));
+        }
+    }
+
+    #[test]
+    fn ecn_is_masked_and_the_header_length_is_our_own() {
+        let mut header = [0; HEADER_LEN];
+        emit(&mut header, Checksum::Partial { start: 34, offset: 16 }, Some(SUPER));
+        header[1] |= GSO_ECN;
+        header[2..4].copy_from_slice(&9999_u16.to_ne_bytes());
+        let (_, segmentation) = parse(&header, &tcp4(5000)).expect("a good header");
+        assert_eq!(segmentation, Some(SUPER));
+    }
+
+    #[test]
+    fn data_valid_is_verified() {
+        let mut header = [0; HEADER_LEN];
+        header[0] = DATA_VALID;
+        assert_eq!(parse(&header, &[0; 60]), Some((Checksum::Verified, None)));
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let frame = tcp4(100);
+        let mut good = [0; HEADER_LEN];
+        emit(&mut good, Checksum::Partial { start: 34, offset: 16 }, Some(SUPER));
+        let refused = |at: usize, bytes: &[u8]| {
+            let mut header = good;
+            header[at..at + bytes.len()].copy_from_slice(bytes);
+            assert_eq!(parse(&header, &frame), None, "{bytes:?} at {at}");
+        };
+        assert!(parse(&good, &frame).is_some());
+        refused(1, &[3]); // UDP fragmentation
+        refused(1, &[5]); // UDP segmentation
+        refused(4, &0_u16.to_ne_bytes());
+        refused(6, &0_u16.to_ne_bytes());
+        refused(6, &150_u16.to_ne_bytes());
+        refused(8, &u16::MAX.to_ne_bytes());
+        assert_eq!(parse(&good, &frame[..53]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_gives_offsets_in_range_or_nothing(
+            header in any::<[u8; HEADER_LEN]>(),
+            start in 0_u16..80,
+            typed in any::<bool>(),
+            frame in proptest::collection::vec(any::<u8>(), 0..120),
+        ) {
+            let mut header = header;
+            if typed {
+                header[1] &= 0x85;
+                header[6..8].copy_from_slice(&start.to_ne_bytes());
+                header[8..10].copy_from_slice(&16_u16.to_ne_bytes());
+            }
+            if let Some((checksum, segmentation)) = parse(&header, &frame) {
+                if let Checksum::Partial { start, offset } = checksum {
+                    prop_assert!(usize::from(start) + usize::from(offset) + 2 <= frame.len());
+                }
+                if let Some(segmentation) = segmentation {
+                    prop_assert!(segmentation.size > 0);
+                    prop_assert!(usize::from(segmentation.header_len) <= frame.len());
+                    prop_assert!(usize::from(segmentation.header_len) >= ETHERNET + TCP_MIN);
+                }
+            }
+        }
+    }
+}

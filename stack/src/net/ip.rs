@@ -1,0 +1,170 @@
+//! IPv4 (RFC 791) and IPv6 (RFC 8200) headers, parsed from a frame and written in front of a segment.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{checksum, ethernet};
+
+/// Length of an IPv4 header without options.
+pub(crate) const V4_HEADER_LEN: usize = 20;
+/// Length of the fixed IPv6 header.
+pub(crate) const V6_HEADER_LEN: usize = 40;
+/// Time to live of what we send (RFC 1122 section 3.2.1.7, IANA default).
+pub(crate) const DEFAULT_TTL: u8 = 64;
+
+/// Extension headers that are walked over before the transport header (RFC 8200 section 4).
+const HOP_BY_HOP: u8 = 0;
+const DESTINATION_OPTIONS: u8 = 60;
+/// More extension headers than this in one packet are not honest traffic.
+const MAX_EXTENSION_HEADERS: usize = 8;
+
+/// Where the parts of a packet lie in its frame, and who sent it to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Packet {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    /// Transport protocol (IANA number).
+    pub(crate) protocol: u8,
+    pub(crate) ttl: u8,
+    /// Offset of the IP header in the frame.
+    pub(crate) header: usize,
+    /// Offset of the transport header in the frame.
+    pub(crate) payload: usize,
+    /// Offset of the end of the packet in the frame; what lies behind is padding.
+    pub(crate) end: usize,
+}
+
+/// Why a packet was not parsed; each has its counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// A header field contradicts the frame or itself.
+    Header,
+    /// The IPv4 header checksum is wrong.
+    Checksum,
+    /// A fragment.
+    Fragment,
+    /// An extension header that is not walked over.
+    Extension,
+}
+
+impl Packet {
+    /// Parses the IPv4 packet behind the Ethernet header of `frame`.
+    pub(crate) fn parse_v4(frame: &[u8]) -> Result<Self, Malformed> {
+        let header = ethernet::HEADER_LEN;
+        let bytes = frame.get(header..).ok_or(Malformed::Header)?;
+        let fixed: &[u8; V4_HEADER_LEN] = bytes.first_chunk().ok_or(Malformed::Header)?;
+        let header_len = usize::from(fixed[0] & 0x0f) * 4;
+        let total_len = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
+        if fixed[0] >> 4 != 4
+            || header_len < V4_HEADER_LEN
+            || total_len < header_len
+            || total_len > bytes.len()
+        {
+            return Err(Malformed::Header);
+        }
+        if checksum::of(&bytes[..header_len]) != 0 {
+            return Err(Malformed::Checksum);
+        }
+        // More Fragments, or an offset: part of a datagram (RFC 791 section 3.1).
+        if u16::from_be_bytes([fixed[6], fixed[7]]) & 0x3fff != 0 {
+            return Err(Malformed::Fragment);
+        }
+        let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *fixed;
+        Ok(Self {
+            source: Ipv4Addr::new(s0, s1, s2, s3).into(),
+            destination: Ipv4Addr::new(d0, d1, d2, d3).into(),
+            protocol: fixed[9],
+            ttl: fixed[8],
+            header,
+            payload: header + header_len,
+            end: header + total_len,
+        })
+    }
+
+    /// Parses the IPv6 packet behind the Ethernet header of `frame`, walking over hop-by-hop and
+    /// destination options.
+    pub(crate) fn parse_v6(frame: &[u8]) -> Result<Self, Malformed> {
+        let header = ethernet::HEADER_LEN;
+        let bytes = frame.get(header..).ok_or(Malformed::Header)?;
+        let fixed: &[u8; V6_HEADER_LEN] = bytes.first_chunk().ok_or(Malformed::Header)?;
+        let payload_len = usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
+        if fixed[0] >> 4 != 6 || V6_HEADER_LEN + payload_len > bytes.len() {
+            return Err(Malformed::Header);
+        }
+        let end = V6_HEADER_LEN + payload_len;
+        let (mut protocol, mut offset) = (fixed[6], V6_HEADER_LEN);
+        for _ in 0..MAX_EXTENSION_HEADERS {
+            match protocol {
+                HOP_BY_HOP | DESTINATION_OPTIONS => {
+                    let &[next, len] = bytes[..end].get(offset..offset + 2).ok_or(Malformed::Header)? else {
+                        return Err(Malformed::Header);
+                    };
+                    protocol = next;
+                    offset += (usize::from(len) + 1) * 8;
+                    if offset > end {
+                        return Err(Malformed::Header);
+                    }
+                }
+                44 => return Err(Malformed::Fragment),
+                // Routing, authentication, mobility: none is spoken here.
+                43 | 51 | 135 | 139 | 140 => return Err(Malformed::Extension),
+                _ => break,
+            }
+        }
+        let address = |at: usize| {
+            let mut octets = [0; 16];
+            octets.copy_from_slice(&fixed[at..at + 16]);
+            IpAddr::V6(Ipv6Addr::from(octets))
+        };
+        Ok(Self {
+            source: address(8),
+            destination: address(24),
+            protocol,
+            ttl: fixed[7],
+            header,
+            payload: header + offset,
+            end: header + end,
+        })
+    }
+}
+
+/// Length of the header that [`emit`] writes for packets to `address`.
+pub(crate) const fn header_len(address: IpAddr) -> usize {
+    match address {
+        IpAddr::V4(_) => V4_HEADER_LEN,
+        IpAddr::V6(_) => V6_HEADER_LEN,
+    }
+}
+
+/// Writes an IP header into the first [`header_len`] bytes of `packet`, whose rest is the payload.
+///
+/// IPv4 goes with Don't Fragment and identification 0 (RFC 6864 section 4.1: atomic datagrams).
+pub(crate) fn emit(packet: &mut [u8], source: IpAddr, destination: IpAddr, protocol: u8, ttl: u8) {
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let len = u16::try_from(packet.len()).unwrap_or(u16::MAX);
+            let header = &mut packet[..V4_HEADER_LEN];
+            header[0] = 0x45;
+            header[1] = 0;
+            header[2..4].copy_from_slice(&len.to_be_bytes());
+            header[4..8].copy_from_slice(&[0, 0, 0x40, 0]);
+            header[8] = ttl;
+            header[9] = protocol;
+            header[10..12].fill(0);
+            header[12..16].copy_from_slice(&source.octets());
+            header[16..20].copy_from_slice(&destination.octets());
+            let sum = checksum::of(header);
+            header[10..12].copy_from_slice(&sum.to_be_bytes());
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let len = u16::try_from(packet.len() - V6_HEADER_LEN).unwrap_or(u16::MAX);
+            let header = &mut packet[..V6_HEADER_LEN];
+            header[..4].copy_from_slice(&[0x60, 0, 0, 0]);
+            header[4..6].copy_from_slice(&len.to_be_bytes());
+            header[6] = protocol;
+            header[7] = ttl;
+            header[8..24].copy_from_slice(&source.octets());
+            header[24..40].copy_from_slice(&destination.octets());
+        }
+        _ => unreachable!("source and destination of a packet are of one family"),
+    }
+}

@@ -1,0 +1,17 @@
+//! Between the links and the transports: addresses, routes, neighbours, and the protocols that serve them.
+
+mod arp;
+pub(crate) mod checksum;
+pub mod cidr;
+pub(crate) mod ethernet;
+pub(crate) mod icmp;
+pub(crate) mod ip;
+pub mod mac;
+mod ndp;
+pub mod neighbour;
+pub mod route;
+
+pub use cidr::Cidr;
+pub use mac::Mac;
+pub use neighbour::NeighbourTable;
+pub use route::{InterfaceId, Route, RouteTable};

@@ -1,0 +1,189 @@
+//! Neighbour Discovery (RFC 4861) for IPv6 over Ethernet: solicitations and advertisements.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::ip::Packet;
+use super::mac::Mac;
+use super::neighbour::Evidence;
+use super::route::InterfaceId;
+use super::{checksum, ethernet};
+use crate::engine::Engine;
+use crate::engine::interface::solicited_node;
+use crate::engine::output::{Hop, Outgoing};
+use crate::time::Instant;
+
+/// Message types (RFC 4861 section 4).
+pub(crate) const SOLICITATION: u8 = 135;
+pub(crate) const ADVERTISEMENT: u8 = 136;
+
+/// Options (RFC 4861 section 4.6).
+const SOURCE_LINK_ADDRESS: u8 = 1;
+const TARGET_LINK_ADDRESS: u8 = 2;
+
+/// Flags of an advertisement (RFC 4861 section 4.4).
+const SOLICITED: u8 = 0x40;
+const OVERRIDE: u8 = 0x20;
+
+/// RFC 4291 section 2.7.1.
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+/// What is sent carries this hop limit, and nothing else is believed (RFC 4861 sections 7.1.1, 7.1.2).
+const HOP_LIMIT: u8 = 255;
+/// Type, code, checksum, flags, target address.
+const HEADER_LEN: usize = 24;
+/// With one link-layer address option.
+const MESSAGE_LEN: usize = HEADER_LEN + 8;
+
+/// The link-layer address option of that kind; `Err` if the options are malformed.
+fn link_address(mut options: &[u8], wanted: u8) -> Result<Option<Mac>, ()> {
+    let mut found = None;
+    while let [kind, len, ..] = *options {
+        // RFC 4861 section 4.6: an option of length 0 makes the whole packet invalid.
+        let len = usize::from(len) * 8;
+        if len == 0 || len > options.len() {
+            return Err(());
+        }
+        if kind == wanted
+            && let Some(&mac) = options[2..len].first_chunk()
+        {
+            found = Some(Mac::new(mac));
+        }
+        options = &options[len..];
+    }
+    if options.is_empty() { Ok(found) } else { Err(()) }
+}
+
+impl Engine {
+    /// Takes in a solicitation or an advertisement; `message` starts at the ICMPv6 header and its
+    /// checksum was verified.
+    pub(crate) fn handle_ndp(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        packet: &Packet,
+        message: &[u8],
+    ) {
+        let (IpAddr::V6(source), IpAddr::V6(destination)) = (packet.source, packet.destination) else {
+            return;
+        };
+        let valid = packet.ttl == HOP_LIMIT && message.len() >= HEADER_LEN && message[1] == 0;
+        let Some(target) = message.get(8..24).and_then(|octets| <[u8; 16]>::try_from(octets).ok()) else {
+            return;
+        };
+        let target = Ipv6Addr::from(target);
+        if !valid || target.is_multicast() {
+            self.counters.malformed += 1;
+            return;
+        }
+        let options = &message[HEADER_LEN..];
+        if message[0] == SOLICITATION {
+            self.handle_solicitation(now, interface, source, target, options);
+        } else {
+            self.handle_advertisement(now, interface, destination, target, message[4], options);
+        }
+    }
+
+    /// RFC 4861 section 7.2.3.
+    fn handle_solicitation(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        source: Ipv6Addr,
+        target: Ipv6Addr,
+        options: &[u8],
+    ) {
+        let Ok(mac) = link_address(options, SOURCE_LINK_ADDRESS) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        if !self.interfaces[interface.0 as usize].has(target.into()) {
+            return;
+        }
+        // Section 7.2.4: a probe of duplicate address detection is answered to all nodes.
+        let probe = source.is_unspecified();
+        if let Some(mac) = mac
+            && !probe
+        {
+            self.learn(now, interface, source, mac, Evidence::Request);
+        }
+        let to = if probe { ALL_NODES } else { source };
+        let flags = if probe { OVERRIDE } else { SOLICITED | OVERRIDE };
+        let hop = Hop { interface, next: to.into(), source: target.into() };
+        self.send_ndp(now, hop, to, ADVERTISEMENT, flags, target);
+    }
+
+    /// RFC 4861 section 7.2.5.
+    fn handle_advertisement(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        destination: Ipv6Addr,
+        target: Ipv6Addr,
+        flags: u8,
+        options: &[u8],
+    ) {
+        let solicited = flags & SOLICITED != 0;
+        let Ok(mac) = link_address(options, TARGET_LINK_ADDRESS) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        // Section 7.1.2: an advertisement to a group is never solicited. One of our own address is
+        // somebody else's claim, which we do not follow.
+        if (solicited && destination.is_multicast()) || self.is_local(target.into()) {
+            return;
+        }
+        if let Some(mac) = mac {
+            let evidence = Evidence::Reply { solicited, override_: flags & OVERRIDE != 0 };
+            self.learn(now, interface, target, mac, evidence);
+        }
+    }
+
+    /// Enters a neighbour and sends what waited for it.
+    fn learn(&mut self, now: Instant, interface: InterfaceId, ip: Ipv6Addr, mac: Mac, evidence: Evidence) {
+        let neighbours = &mut self.interfaces[interface.0 as usize].neighbours;
+        for frame in neighbours.learn(now, ip.into(), mac, evidence) {
+            self.transmit_to(interface, mac, ethernet::IPV6, frame);
+        }
+    }
+
+    /// Advertises an address of ours to all nodes without having been asked.
+    pub(crate) fn advertise(&mut self, now: Instant, interface: InterfaceId, ip: Ipv6Addr) {
+        let hop = Hop { interface, next: ALL_NODES.into(), source: ip.into() };
+        self.send_ndp(now, hop, ALL_NODES, ADVERTISEMENT, OVERRIDE, ip);
+    }
+
+    /// Sends a solicitation (RFC 4861 section 7.2.2): to the group, or to `target` alone.
+    pub(crate) fn solicit_v6(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        ip: Ipv6Addr,
+        target: Option<Mac>,
+    ) {
+        let own = &self.interfaces[interface.0 as usize];
+        let Some(source) = own.source_for(ip.into(), ip.into()) else { return };
+        // A unicast probe goes to a neighbour we have just asked the table about: its address resolves.
+        let to = if target.is_some() { ip } else { solicited_node(ip) };
+        let hop = Hop { interface, next: to.into(), source };
+        self.send_ndp(now, hop, to, SOLICITATION, 0, ip);
+    }
+
+    fn send_ndp(&mut self, now: Instant, hop: Hop, to: Ipv6Addr, kind: u8, flags: u8, target: Ipv6Addr) {
+        let mac = self.interfaces[hop.interface.index() as usize].mac;
+        let option = if kind == SOLICITATION { SOURCE_LINK_ADDRESS } else { TARGET_LINK_ADDRESS };
+        let fill = |message: &mut [u8]| {
+            message[..8].copy_from_slice(&[kind, 0, 0, 0, flags, 0, 0, 0]);
+            message[8..24].copy_from_slice(&target.octets());
+            message[24..26].copy_from_slice(&[option, 1]);
+            message[26..32].copy_from_slice(&mac.octets());
+        };
+        let packet = Outgoing {
+            hop,
+            source: hop.source,
+            destination: to.into(),
+            protocol: checksum::ICMP6,
+            ttl: HOP_LIMIT,
+        };
+        self.send_packet(now, packet, MESSAGE_LEN, fill);
+    }
+}

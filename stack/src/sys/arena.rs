@@ -1,0 +1,197 @@
+//! Memory of the TCP rings: lazily committed, carved from large mappings, given back when freed.
+//!
+//! A ring costs address space when it is made and memory only as far as traffic has touched it. One
+//! mapping serves many rings, because a process may have only `vm.max_map_count` mappings.
+#![expect(unsafe_code, reason = "anonymous mappings and slices of them")]
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+use std::slice;
+
+use parking_lot::Mutex;
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+
+/// Address space reserved at a time, in bytes.
+const ARENA: usize = 256 << 20;
+/// The smallest block, in bytes: one page.
+const SMALLEST: usize = 4096;
+/// Sizes are powers of two from [`SMALLEST`] to `SMALLEST << (CLASSES - 1)` = 128 MiB.
+const CLASSES: usize = 16;
+/// Freed blocks of each size that keep their pages, so that short connections do not fault them in anew.
+const KEEP_WARM: usize = 32;
+
+static ARENAS: Mutex<Arenas> = Mutex::new(Arenas {
+    next: 0,
+    end: 0,
+    warm: [const { Vec::new() }; CLASSES],
+    cold: [const { Vec::new() }; CLASSES],
+});
+
+struct Arenas {
+    /// Unused part of the current mapping, as addresses.
+    next: usize,
+    end: usize,
+    /// Freed blocks whose pages are still there.
+    warm: [Vec<Block>; CLASSES],
+    /// Freed blocks without pages.
+    cold: [Vec<Block>; CLASSES],
+}
+
+/// A block of `SMALLEST << class` bytes that nobody else has.
+#[derive(Debug)]
+struct Block {
+    start: NonNull<u8>,
+    class: usize,
+}
+
+// SAFETY: a block is plain memory with one owner; nothing about it belongs to a thread.
+unsafe impl Send for Block {}
+
+/// A value that borrows two rings which are freed after it.
+#[derive(Debug)]
+pub(crate) struct WithRings<T> {
+    value: ManuallyDrop<T>,
+    blocks: [ManuallyDrop<Block>; 2],
+}
+
+impl<T> WithRings<T> {
+    /// Leases rings of `receive` and `send` bytes (1 to 128 MiB) and builds the value on them.
+    ///
+    /// `build` puts both slices into the value and nowhere else, and nobody moves the value out: that is
+    /// what makes their lifetime, `'static` to the type checker, end before the rings are leased again.
+    pub(crate) fn new(
+        receive: usize,
+        send: usize,
+        build: fn(&'static mut [u8], &'static mut [u8]) -> T,
+    ) -> io::Result<Self> {
+        let first = Block::take(receive)?;
+        let second = match Block::take(send) {
+            Ok(second) => second,
+            Err(error) => {
+                first.give();
+                return Err(error);
+            }
+        };
+        // SAFETY: `start` is valid for reads and writes of the class's size, which is at least `receive`;
+        // the memory is initialised (anonymous mappings read as zero); nobody else holds the block.
+        let receive = unsafe { slice::from_raw_parts_mut(first.start.as_ptr(), receive) };
+        // SAFETY: as above, for `second` and `send`.
+        let send = unsafe { slice::from_raw_parts_mut(second.start.as_ptr(), send) };
+        Ok(Self {
+            value: ManuallyDrop::new(build(receive, send)),
+            blocks: [ManuallyDrop::new(first), ManuallyDrop::new(second)],
+        })
+    }
+}
+
+impl<T> Deref for WithRings<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> DerefMut for WithRings<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl<T> Drop for WithRings<T> {
+    fn drop(&mut self) {
+        // SAFETY: the value is dropped here and only here, and not used afterwards.
+        unsafe { ManuallyDrop::drop(&mut self.value) };
+        for block in &mut self.blocks {
+            // SAFETY: each block is taken here and only here; the value that borrowed it is gone.
+            unsafe { ManuallyDrop::take(block) }.give();
+        }
+    }
+}
+
+impl Block {
+    /// A block of at least `len` bytes.
+    fn take(len: usize) -> io::Result<Self> {
+        let class = len.div_ceil(SMALLEST).next_power_of_two().trailing_zeros() as usize;
+        if len == 0 || class >= CLASSES {
+            return Err(io::Error::from_raw_os_error(libc::ENOBUFS));
+        }
+        let mut arenas = ARENAS.lock();
+        if let Some(block) = arenas.warm[class].pop().or_else(|| arenas.cold[class].pop()) {
+            return Ok(block);
+        }
+        let size = SMALLEST << class;
+        if arenas.end - arenas.next < size {
+            arenas.next = reserve()?;
+            arenas.end = arenas.next + ARENA;
+        }
+        let start = NonNull::new(std::ptr::with_exposed_provenance_mut(arenas.next))
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        arenas.next += size;
+        Ok(Self { start, class })
+    }
+
+    /// Takes the block back.
+    fn give(self) {
+        let mut arenas = ARENAS.lock();
+        if arenas.warm[self.class].len() < KEEP_WARM {
+            arenas.warm[self.class].push(self);
+            return;
+        }
+        // SAFETY: the range lies in one of our private anonymous mappings, page aligned, and nobody
+        // reads it: its pages may be taken away and read as zero next time.
+        let _ = unsafe { madvise(self.start.as_ptr().cast(), SMALLEST << self.class, Advice::LinuxDontNeed) };
+        arenas.cold[self.class].push(self);
+    }
+}
+
+/// Maps another arena and returns its address.
+fn reserve() -> io::Result<usize> {
+    // SAFETY: a null hint lets the kernel choose an unused range, so no existing mapping is touched.
+    let start = unsafe {
+        mmap_anonymous(
+            std::ptr::null_mut(),
+            ARENA,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::PRIVATE | MapFlags::NORESERVE,
+        )
+    }?;
+    Ok(start.expose_provenance())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_do_not_overlap_and_are_used_again() {
+        let mut all: Vec<_> = (0..40u8)
+            .map(|i| {
+                WithRings::new(8192, 4096, |receive, send| (receive, send)).map(|rings| (i, rings)).unwrap()
+            })
+            .collect();
+        for (i, rings) in &mut all {
+            rings.0.fill(*i);
+            rings.1.fill(!*i);
+        }
+        for (i, rings) in &all {
+            assert!(rings.0.iter().all(|byte| byte == i));
+            assert!(rings.1.iter().all(|byte| *byte == !*i));
+        }
+        let before = ARENAS.lock().next;
+        drop(all);
+        let again = WithRings::new(8192, 4096, |receive, send| (receive, send)).unwrap();
+        assert_eq!(again.0.len(), 8192);
+        assert!(ARENAS.lock().next >= before);
+    }
+
+    #[test]
+    fn impossible_lengths_are_refused() {
+        for len in [0, (128 << 20) + 1, usize::MAX] {
+            let error = WithRings::new(len, 4096, |receive, send| (receive, send)).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::ENOBUFS));
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Every unsafe line of the crate.
+
+pub(crate) mod arena;
+pub(crate) mod process;
+pub(crate) mod tun;

@@ -1,0 +1,574 @@
+//! One connection: smoltcp's control block with its guard, and what became of it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::adapter::{Adapter, Outbound, Panicked, Path, State, Tcb};
+use super::guard::{Guard, Verdict};
+use super::segment::{Arrived, RST, Segment};
+use crate::engine::endpoint::{EndpointId, Readiness};
+use crate::engine::output::Hop;
+use crate::error::Error;
+use crate::time::Instant;
+
+/// How long a SYN or SYN-ACK is sent again without an answer: `tcp_syn_retries` 6 and
+/// `tcp_synack_retries` 5 of Linux, tcp(7).
+const SYN_TIMEOUT: Duration = Duration::from_secs(127);
+const SYN_ACK_TIMEOUT: Duration = Duration::from_secs(63);
+/// R2 of RFC 1122 section 4.2.3.5, as `tcp_retries2` 15 of Linux, tcp(7).
+const DATA_TIMEOUT: Duration = Duration::from_millis(924_600);
+/// How long a peer may be silent when the application is gone: `tcp_fin_timeout`, tcp(7).
+const ORPHAN_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long an acknowledgement waits for company (RFC 9293 section 3.8.6.3: below half a second).
+const ACK_DELAY: Duration = Duration::from_millis(10);
+
+/// What tells connections apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Tuple {
+    pub(crate) local: IpAddr,
+    pub(crate) local_port: u16,
+    pub(crate) remote: IpAddr,
+    pub(crate) remote_port: u16,
+}
+
+impl Tuple {
+    pub(crate) const fn local_address(&self) -> SocketAddr {
+        SocketAddr::new(self.local, self.local_port)
+    }
+
+    pub(crate) const fn remote_address(&self) -> SocketAddr {
+        SocketAddr::new(self.remote, self.remote_port)
+    }
+}
+
+/// Where a connection stands for the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Active open under way.
+    Connecting,
+    /// Passive open under way.
+    Embryonic,
+    /// Established, or one direction closed.
+    Open,
+    /// Both directions are over.
+    Over,
+}
+
+/// Sizes and switches of a connection that is being made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) receive: usize,
+    pub(crate) send: usize,
+    pub(crate) nodelay: bool,
+}
+
+/// A TCP connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) tuple: Tuple,
+    /// The listener it came from, until it is accepted.
+    pub(crate) listener: Option<EndpointId>,
+    pub(crate) phase: Phase,
+    /// What ended it, until somebody asks.
+    pub(crate) error: Option<Error>,
+    /// The way to the peer, and the version of the routes it was looked up in.
+    pub(crate) hop: Option<(Hop, u64)>,
+    /// The endpoint's own address before connect gave it the one it has.
+    pub(crate) bound_before: Option<(IpAddr, u16)>,
+    /// When its progress is news to the neighbour table again.
+    pub(crate) confirm_at: Instant,
+    /// When the timer heap holds it.
+    pub(crate) deadline: Option<Instant>,
+    /// Whether it stands on the transmit list.
+    pub(crate) listed: bool,
+    /// Whether the application is gone and the engine finishes alone.
+    pub(crate) orphan: bool,
+    tcb: Tcb,
+    guard: Guard,
+    /// Sequence number behind the peer's FIN, once it was taken.
+    fin: Option<u32>,
+    /// Bytes of the peer that the application took, modulo 2^32.
+    taken: u32,
+    /// Nothing of it leaves any more and nothing is taken in.
+    dead: bool,
+    /// How long the peer may be silent, counted from `quiet_since`. smoltcp's own limit counts from the
+    /// last segment of the peer, which may be long ago when the waiting starts.
+    patience: Option<Duration>,
+    quiet_since: Instant,
+    established: bool,
+    read_shutdown: bool,
+    write_shutdown: bool,
+    /// A send found the ring full: it counts as full until half of it is free.
+    blocked: bool,
+    /// Payload that arrived since a segment left.
+    ack_owed: usize,
+    mss: usize,
+}
+
+impl Connection {
+    /// An active open; the SYN leaves with the next [`outbound`](Self::outbound).
+    pub(crate) fn connect(
+        now: Instant,
+        tuple: Tuple,
+        path: Path,
+        settings: Settings,
+        isn: u32,
+    ) -> io::Result<Self> {
+        let mut connection = Self::new(now, tuple, path, settings, Phase::Connecting)?;
+        connection.patience = Some(SYN_TIMEOUT);
+        connection.tcb.connect(now, isn, tuple.local_port, tuple.remote_port);
+        connection.guard.connecting(isn);
+        Ok(connection)
+    }
+
+    /// A passive open by the SYN that arrived.
+    pub(crate) fn accept(
+        now: Instant,
+        tuple: Tuple,
+        path: Path,
+        settings: Settings,
+        isn: u32,
+        arrived: Arrived<'_>,
+    ) -> io::Result<Option<Self>> {
+        let Arrived { bytes, tcp, seg } = arrived;
+        let mut connection = Self::new(now, tuple, path, settings, Phase::Embryonic)?;
+        connection.patience = Some(SYN_ACK_TIMEOUT);
+        let passed = connection.guard.inbound(&mut bytes[tcp..], &seg, None) == Verdict::Pass
+            && connection.tcb.accept(now, isn, tuple.local_port, bytes, tcp).is_ok()
+            && connection.tcb.state() == State::SynReceived;
+        Ok(passed.then_some(connection))
+    }
+
+    fn new(now: Instant, tuple: Tuple, path: Path, settings: Settings, phase: Phase) -> io::Result<Self> {
+        let mut tcb = Tcb::new(path, settings.receive, settings.send)?;
+        tcb.set_nodelay(settings.nodelay);
+        Ok(Self {
+            tuple,
+            listener: None,
+            phase,
+            error: None,
+            hop: None,
+            bound_before: None,
+            confirm_at: Instant::ZERO,
+            deadline: None,
+            listed: false,
+            orphan: false,
+            guard: Guard::new(tcb.recv_capacity()),
+            tcb,
+            fin: None,
+            taken: 0,
+            dead: false,
+            patience: None,
+            quiet_since: now,
+            established: false,
+            read_shutdown: false,
+            write_shutdown: false,
+            blocked: false,
+            ack_owed: 0,
+            mss: path.mss(),
+        })
+    }
+
+    /// Takes a segment in. Returns the immediate answer and whether the application should look.
+    pub(crate) fn inbound(
+        &mut self,
+        adapter: &mut Adapter,
+        now: Instant,
+        arrived: Arrived<'_>,
+    ) -> Result<(Option<Outbound>, bool), Panicked> {
+        let Arrived { bytes, tcp, seg } = arrived;
+        let next = self.expected();
+        if self.dead || self.guard.inbound(&mut bytes[tcp..], &seg, next) == Verdict::Drop {
+            return Ok((None, false));
+        }
+        let before = self.standing();
+        // RFC 9293 section 3.8.6.3: at least every second full-sized segment is acknowledged at once. A
+        // super-frame is many of them.
+        let owed = self.ack_owed + seg.payload_len;
+        self.tcb.set_ack_delay(if owed < 2 * self.mss { ACK_DELAY } else { Duration::ZERO });
+        let answer = self.tcb.ingress(adapter, now, bytes, tcp).map_err(|panicked| self.broke(panicked))?;
+        self.ack_owed = owed;
+        self.quiet_since = now;
+        let state = self.tcb.state();
+        if !heard_fin(before.state) && heard_fin(state) && state != State::Closed {
+            self.fin = Some(seg.end());
+        }
+        let closed_by_reset = seg.has(RST) && state != before.state;
+        self.follow(before.state, closed_by_reset.then(|| reset_error(before.state)));
+        if self.phase == Phase::Open && !self.orphan && self.is_flushed() {
+            self.patience = None;
+        }
+        if self.blocked && self.send_room() > 0 {
+            self.blocked = false;
+        }
+        if let Some(answer) = &answer {
+            self.left(answer);
+        }
+        Ok((answer, before != self.standing()))
+    }
+
+    /// The next segment to send, if any, and whether the application should look.
+    pub(crate) fn outbound(
+        &mut self,
+        adapter: &mut Adapter,
+        now: Instant,
+    ) -> Result<(Option<Outbound>, bool), Panicked> {
+        if self.dead || self.is_resting() {
+            return Ok((None, false));
+        }
+        let before = self.standing();
+        if before.state != State::Closed && self.gives_up_at().is_some_and(|at| at <= now) {
+            self.abort((self.phase != Phase::Over).then_some(Error::TimedOut));
+            // As Linux, without a word: what the peer still sends is answered with a reset.
+            self.dead |= before.state == State::FinWait2;
+        }
+        if self.dead {
+            return Ok((None, before != self.standing()));
+        }
+        let out = self.tcb.egress(adapter, now).map_err(|panicked| self.broke(panicked))?;
+        self.follow(before.state, None);
+        if let Some(out) = &out {
+            self.left(out);
+        }
+        Ok((out, before != self.standing()))
+    }
+
+    /// When [`outbound`](Self::outbound) is due again.
+    pub(crate) fn poll_at(&mut self, adapter: &mut Adapter, now: Instant) -> Option<Instant> {
+        if self.dead || self.is_resting() {
+            return None;
+        }
+        let gives_up = self.gives_up_at().filter(|_| self.tcb.has_peer());
+        self.tcb.poll_at(adapter, now).into_iter().chain(gives_up).min()
+    }
+
+    /// smoltcp forgets unread data when TIME-WAIT ends, so it does not end before the data was taken. The
+    /// peer's FIN is acknowledged first.
+    fn is_resting(&self) -> bool {
+        let unread = self.tcb.recv_queue() > 0 && !self.orphan;
+        unread && self.tcb.state() == State::TimeWait && self.has_acknowledged_fin()
+    }
+
+    /// The sequence number that is expected of the peer next (RCV.NXT), once it has shown the first.
+    fn expected(&self) -> Option<u32> {
+        let first = self.guard.irs()?.wrapping_add(1);
+        // Modulo 2^32, as sequence numbers are.
+        let waiting = self.tcb.recv_queue() as u32;
+        Some(self.fin.unwrap_or_else(|| first.wrapping_add(self.taken).wrapping_add(waiting)))
+    }
+
+    fn gives_up_at(&self) -> Option<Instant> {
+        Some(self.quiet_since + self.patience?)
+    }
+
+    /// What the application may notice a change of.
+    fn standing(&self) -> Standing {
+        Standing {
+            state: self.tcb.state(),
+            has_peer: self.tcb.has_peer(),
+            dead: self.dead,
+            received: self.tcb.recv_queue(),
+            blocked: self.blocked,
+        }
+    }
+
+    /// Notes what a leaving segment says.
+    fn left(&mut self, out: &Outbound) {
+        self.ack_owed = 0;
+        let at = out.frame.len() - out.tcp_len(self.tuple);
+        if let Some(seg) = Segment::parse(&out.frame.bytes()[at..]) {
+            self.guard.outbound(&seg);
+        }
+    }
+
+    /// Draws the conclusions from a change of smoltcp's state.
+    fn follow(&mut self, before: State, error_if_closed: Option<Error>) {
+        let state = self.tcb.state();
+        if state == before {
+            return;
+        }
+        match (self.phase, state) {
+            (Phase::Over, _) => {}
+            (Phase::Connecting, State::SynSent | State::SynReceived) => {}
+            (Phase::Embryonic, State::SynReceived) => {}
+            // smoltcp goes back to LISTEN when a half-open connection is reset.
+            (Phase::Embryonic, State::Closed | State::Listen) => self.phase = Phase::Over,
+            (_, State::Closed) => {
+                self.phase = Phase::Over;
+                self.error = error_if_closed;
+            }
+            (Phase::Connecting | Phase::Embryonic, _) => {
+                self.phase = Phase::Open;
+                self.established = true;
+                self.patience = self.orphan.then_some(ORPHAN_TIMEOUT);
+            }
+            (Phase::Open, _) => {}
+        }
+    }
+
+    /// Ends the connection after smoltcp panicked: nothing of it is used again.
+    fn broke(&mut self, panicked: Panicked) -> Panicked {
+        self.phase = Phase::Over;
+        self.error = Some(Error::ConnectionAborted);
+        self.dead = true;
+        panicked
+    }
+
+    /// Ends an open attempt with what the network said about it.
+    pub(crate) fn fail(&mut self, error: Error) {
+        if self.phase == Phase::Connecting {
+            self.abort(Some(error));
+        }
+    }
+
+    /// Ends everything at once; a reset leaves if there is a peer that knows of the connection.
+    pub(crate) fn abort(&mut self, error: Option<Error>) {
+        self.phase = Phase::Over;
+        self.error = error;
+        self.dead |= self.tcb.state() == State::SynSent;
+        self.tcb.abort();
+    }
+
+    /// The application is gone (RFC 9293 section 3.10.4): FIN behind what is queued, RST if it left
+    /// received data unread (RFC 2525 section 2.17).
+    pub(crate) fn close(&mut self, now: Instant) {
+        self.orphan = true;
+        if self.tcb.recv_queue() > 0 || self.tcb.state() == State::SynSent {
+            self.abort(None);
+            return;
+        }
+        self.quiet_since = now;
+        self.patience = Some(ORPHAN_TIMEOUT);
+        self.write_shutdown = true;
+        self.read_shutdown = true;
+        self.tcb.close();
+    }
+
+    /// Data that arrives behind an application that is gone resets the connection (RFC 1122 section
+    /// 4.2.2.13). Says whether it did.
+    pub(crate) fn reset_if_unheard(&mut self) -> bool {
+        let unheard = self.orphan && self.phase != Phase::Over && self.tcb.recv_queue() > 0;
+        if unheard {
+            self.abort(None);
+        }
+        unheard
+    }
+
+    pub(crate) fn shutdown_write(&mut self, now: Instant) {
+        if self.write_shutdown {
+            return;
+        }
+        self.write_shutdown = true;
+        if self.phase == Phase::Connecting {
+            self.abort(None);
+            return;
+        }
+        self.wait_for_peer(now, DATA_TIMEOUT);
+        self.tcb.close();
+    }
+
+    pub(crate) fn shutdown_read(&mut self) {
+        self.read_shutdown = true;
+    }
+
+    /// From now on something is to be acknowledged, if nothing was before.
+    fn wait_for_peer(&mut self, now: Instant, patience: Duration) {
+        if self.patience.is_none() {
+            self.quiet_since = now;
+            self.patience = Some(patience);
+        }
+    }
+
+    /// Whether nothing of it is needed any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.dead
+            || match self.tcb.state() {
+                State::Closed | State::Listen => !self.tcb.has_peer(),
+                _ => false,
+            }
+    }
+
+    /// Whether it only keeps its 4-tuple from being used again.
+    pub(crate) fn is_waiting_out(&self) -> bool {
+        self.orphan && self.tcb.state() == State::TimeWait
+    }
+
+    /// Whether an acknowledgement of the peer's FIN has left.
+    pub(crate) fn has_acknowledged_fin(&self) -> bool {
+        self.fin.is_some() && self.fin == self.guard.acknowledged()
+    }
+
+    /// Whether everything the application sent, FIN included, was acknowledged.
+    pub(crate) fn is_flushed(&self) -> bool {
+        match self.tcb.state() {
+            State::Closed | State::Listen => !self.tcb.has_peer(),
+            State::FinWait2 | State::TimeWait => true,
+            State::FinWait1 | State::Closing | State::LastAck => false,
+            _ => self.tcb.send_queue() == 0 && !self.write_shutdown,
+        }
+    }
+
+    /// Whether the handshake was ever completed.
+    pub(crate) const fn was_established(&self) -> bool {
+        self.established
+    }
+
+    pub(crate) fn is_established(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// The end of what we sent, and of what the peer sent or what of it was acknowledged.
+    pub(crate) fn ends(&self) -> (Option<u32>, Option<u32>) {
+        (self.guard.sent(), self.fin.or_else(|| self.guard.acknowledged()))
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn disarm_guard(&mut self) {
+        self.guard.disarm();
+    }
+
+    pub(crate) fn set_nodelay(&mut self, nodelay: bool) {
+        self.tcb.set_nodelay(nodelay);
+    }
+
+    pub(crate) fn recv_queue(&self) -> usize {
+        self.tcb.recv_queue()
+    }
+
+    pub(crate) fn send_queue(&self) -> usize {
+        self.tcb.send_queue()
+    }
+
+    /// Bytes that a send would take now. After a send that found the ring full nothing is taken until
+    /// half of it is free: many small refills would make small segments.
+    pub(crate) fn send_room(&self) -> usize {
+        let free = self.tcb.send_capacity() - self.tcb.send_queue();
+        if self.blocked && free < self.tcb.send_capacity() / 2 { 0 } else { free }
+    }
+
+    /// Whether a send would be let in at all; the error it gets otherwise.
+    fn check_send(&mut self, now: Instant) -> Result<(), Error> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        if self.write_shutdown || self.phase == Phase::Over {
+            return Err(Error::BrokenPipe);
+        }
+        if !self.tcb.may_send() {
+            return Err(Error::WouldBlock);
+        }
+        if self.send_room() == 0 {
+            self.blocked = true;
+            return Err(Error::WouldBlock);
+        }
+        self.blocked = false;
+        self.wait_for_peer(now, DATA_TIMEOUT);
+        Ok(())
+    }
+
+    pub(crate) fn send(&mut self, now: Instant, data: &[u8]) -> Result<usize, Error> {
+        self.check_send(now)?;
+        let sent = self.tcb.send(data);
+        self.blocked = sent < data.len();
+        Ok(sent)
+    }
+
+    pub(crate) fn send_with(
+        &mut self,
+        now: Instant,
+        f: impl FnOnce(&mut [u8]) -> usize,
+    ) -> Result<usize, Error> {
+        self.check_send(now)?;
+        let sent = self.tcb.send_with(f);
+        if self.tcb.send_queue() == self.tcb.send_capacity() {
+            self.blocked = true;
+        }
+        Ok(sent)
+    }
+
+    pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        if self.tcb.recv_queue() == 0 {
+            return self.end_of_stream();
+        }
+        let taken = self.tcb.recv(buffer);
+        self.taken = self.taken.wrapping_add(taken as u32);
+        Ok(taken)
+    }
+
+    pub(crate) fn peek(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        if self.tcb.recv_queue() > 0 { Ok(self.tcb.peek(buffer)) } else { self.end_of_stream() }
+    }
+
+    pub(crate) fn recv_with(&mut self, f: impl FnOnce(&[u8]) -> usize) -> Result<usize, Error> {
+        if self.tcb.recv_queue() == 0 {
+            return self.end_of_stream();
+        }
+        let taken = self.tcb.recv_with(f);
+        self.taken = self.taken.wrapping_add(taken as u32);
+        Ok(taken)
+    }
+
+    /// What a receive without data says.
+    fn end_of_stream(&mut self) -> Result<usize, Error> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        if self.at_end() { Ok(0) } else { Err(Error::WouldBlock) }
+    }
+
+    /// Whether nothing will arrive behind what waits.
+    fn at_end(&self) -> bool {
+        let peer_done = matches!(
+            self.tcb.state(),
+            State::CloseWait | State::LastAck | State::Closing | State::TimeWait | State::Closed
+        );
+        self.read_shutdown || self.phase == Phase::Over || (self.phase == Phase::Open && peer_done)
+    }
+
+    pub(crate) fn readiness(&self) -> Readiness {
+        let read_closed = self.at_end();
+        let write_closed = self.write_shutdown || self.phase == Phase::Over;
+        Readiness {
+            readable: self.tcb.recv_queue() > 0,
+            writable: !write_closed && self.tcb.may_send() && self.send_room() > 0,
+            read_closed,
+            write_closed,
+            error: self.error.is_some(),
+            connecting: self.phase == Phase::Connecting,
+        }
+    }
+}
+
+/// See [`Connection::standing`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Standing {
+    state: State,
+    has_peer: bool,
+    dead: bool,
+    received: usize,
+    /// Whether a sender that found the ring full still waits.
+    blocked: bool,
+}
+
+/// Whether smoltcp has taken the peer's FIN in that state.
+const fn heard_fin(state: State) -> bool {
+    matches!(state, State::CloseWait | State::LastAck | State::Closing | State::TimeWait | State::Closed)
+}
+
+impl Outbound {
+    /// Length of the TCP segment at the end of the frame.
+    fn tcp_len(&self, tuple: Tuple) -> usize {
+        let front = crate::net::ethernet::HEADER_LEN + crate::net::ip::header_len(tuple.local);
+        self.frame.len().saturating_sub(front)
+    }
+}
+
+/// The errno of a reset, by the state it hits, as Linux has it.
+const fn reset_error(state: State) -> Error {
+    match state {
+        State::SynSent => Error::ConnectionRefused,
+        State::CloseWait => Error::BrokenPipe,
+        _ => Error::ConnectionReset,
+    }
+}

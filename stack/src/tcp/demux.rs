@@ -1,0 +1,408 @@
+//! Which connection or listener a segment belongs to, and what follows from what they answer.
+
+use std::net::IpAddr;
+
+use super::adapter::{Outbound, Path};
+use super::connection::{Connection, Phase, Settings, Tuple};
+use super::segment::{self, ACK, Arrived, RST, SYN, Segment};
+use super::time_wait::Reaction;
+use crate::engine::endpoint::{EndpointId, Family, Kind, Options};
+use crate::engine::output::{Hop, Outgoing};
+use crate::engine::{Endpoint, Engine, Role};
+use crate::error::Error;
+use crate::link::{Checksum, Frame, SegmentKind, Segmentation};
+use crate::net::ip::Packet;
+use crate::net::route::InterfaceId;
+use crate::net::{checksum, ethernet, ip};
+use crate::time::Instant;
+
+impl Engine {
+    /// Takes in a TCP segment for one of our addresses.
+    pub(crate) fn handle_tcp(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        packet: &Packet,
+        frame: &mut Frame,
+    ) {
+        self.counters.tcp_in += 1;
+        let Some(seg) = Segment::parse(&frame.bytes()[packet.payload..packet.end]) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        if packet.source.is_unspecified() || seg.source_port == 0 || seg.destination_port == 0 {
+            self.counters.malformed += 1;
+            return;
+        }
+        if !self.checksum_ok(packet, frame) {
+            return;
+        }
+        let tuple = Tuple {
+            local: packet.destination,
+            local_port: seg.destination_port,
+            remote: packet.source,
+            remote_port: seg.source_port,
+        };
+        let arrived = Arrived { bytes: &mut frame.bytes_mut()[..packet.end], tcp: packet.payload, seg };
+        if let Some(&id) = self.connections.get(&tuple) {
+            self.segment_for(now, id, arrived);
+            return;
+        }
+        let reaction = self.time_wait.inbound(&tuple, &seg);
+        self.release_ports();
+        match reaction {
+            Some(Reaction::Ignore) => return,
+            Some(Reaction::Acknowledge { seq, ack }) => {
+                let hop = self.route_back(interface, tuple.remote);
+                self.send_control(now, hop, tuple, seq, ack, ACK);
+                return;
+            }
+            Some(Reaction::Reopen) | None => {}
+        }
+        if seg.has(SYN)
+            && seg.flags & (ACK | RST) == 0
+            && let Some(listener) = self.listener_for(&tuple)
+        {
+            self.open_passively(now, interface, listener, tuple, arrived);
+        } else if !seg.has(RST) {
+            self.refuse(now, interface, tuple, &seg);
+        }
+    }
+
+    /// A segment of a connection.
+    fn segment_for(&mut self, now: Instant, id: EndpointId, arrived: Arrived<'_>) {
+        let Some(Endpoint { role: Role::Connection(connection), .. }) = self.endpoints.get_mut(id) else {
+            return;
+        };
+        let Ok((answer, changed)) = connection.inbound(&mut self.adapter, now, arrived) else {
+            self.contain(now, id);
+            return;
+        };
+        // RFC 4861 section 7.3.1: progress of a connection shows that the neighbour is reachable.
+        if changed
+            && now >= connection.confirm_at
+            && let Some((hop, _)) = connection.hop
+        {
+            connection.confirm_at = now + CONFIRM_INTERVAL;
+            self.interfaces[hop.interface.index() as usize].neighbours.confirm(now, hop.next);
+        }
+        if let Some(answer) = answer {
+            self.send_segment(now, id, answer);
+        }
+        if changed {
+            self.settle(now, id);
+        }
+        self.want_transmit(id);
+    }
+
+    /// Lets a connection send one segment. False when it has nothing more for now.
+    pub(crate) fn transmit_from(&mut self, now: Instant, id: EndpointId) -> bool {
+        let Some(Endpoint { role: Role::Connection(connection), .. }) = self.endpoints.get_mut(id) else {
+            return false;
+        };
+        let Ok((out, changed)) = connection.outbound(&mut self.adapter, now) else {
+            connection.listed = false;
+            self.contain(now, id);
+            return false;
+        };
+        if let Some(out) = out {
+            self.send_segment(now, id, out);
+            if changed {
+                self.settle(now, id);
+            }
+            return true;
+        }
+        connection.listed = false;
+        let due = connection.poll_at(&mut self.adapter, now);
+        // "Now" from a connection that has just said that it has nothing would never end.
+        let due = due.map(|at| at.max(now + MIN_PAUSE));
+        let mut stored = connection.deadline;
+        self.timers.set(id, &mut stored, due);
+        if let Some(connection) = self.connection_mut(id) {
+            connection.deadline = stored;
+        }
+        if changed {
+            self.settle(now, id);
+        }
+        false
+    }
+
+    /// smoltcp panicked while it worked on a connection, which is dead now: only its peer is still told.
+    fn contain(&mut self, now: Instant, id: EndpointId) {
+        self.counters.contained_panics += 1;
+        if let Some(connection) = self.connection(id)
+            && let (tuple, (Some(seq), ack)) = (connection.tuple, connection.ends())
+        {
+            let hop = connection.hop.map_or_else(|| self.route(tuple.remote, None), |(hop, _)| Ok(hop));
+            self.counters.tcp_resets_out += 1;
+            self.send_control(now, hop, tuple, seq, ack.unwrap_or(0), RST | ACK);
+        }
+        self.settle(now, id);
+    }
+
+    /// Follows a change of a connection: into the accept queue, into TIME-WAIT, or out of the tables.
+    pub(crate) fn settle(&mut self, now: Instant, id: EndpointId) {
+        let Some(connection) = self.connection_mut(id) else { return };
+        if connection.reset_if_unheard() {
+            self.want_transmit(id);
+            return;
+        }
+        let (listener, phase, tuple) = (connection.listener, connection.phase, connection.tuple);
+        let (gone, waiting_out) = (connection.is_gone(), connection.is_waiting_out());
+        let (established, orphan) = (connection.is_established(), connection.orphan);
+        let hop = connection.hop;
+        let (ends, acknowledged) = (connection.ends(), connection.has_acknowledged_fin());
+        if let Some(listener) = listener
+            && let Some(Endpoint { role: Role::Listener(queue), .. }) = self.endpoints.get_mut(listener)
+        {
+            if established {
+                queue.established(id);
+                self.notify(listener);
+            } else if phase == Phase::Over {
+                queue.failed(id);
+            }
+        }
+        if !orphan {
+            self.notify(id);
+        }
+        if waiting_out && let (Some(seq), Some(ack)) = ends {
+            let binding = self.endpoints.get_mut(id).and_then(|endpoint| endpoint.binding.take());
+            self.forget(id);
+            // The record may be made before the peer's FIN was acknowledged.
+            if !acknowledged {
+                let hop = hop.map_or_else(|| self.route(tuple.remote, None), |(hop, _)| Ok(hop));
+                self.send_control(now, hop, tuple, seq, ack, ACK);
+            }
+            self.time_wait.insert(now, tuple, (seq, ack), binding);
+            self.release_ports();
+        } else if gone {
+            // Its place in the tables is free again; the application may still ask what happened.
+            if self.connections.get(&tuple) == Some(&id) {
+                self.connections.remove(&tuple);
+            }
+            if orphan || (listener.is_some() && !established && !self.is_queued(listener, id)) {
+                self.forget(id);
+            }
+        }
+    }
+
+    /// Whether a dead connection still waits in its listener's accept queue.
+    fn is_queued(&self, listener: Option<EndpointId>, id: EndpointId) -> bool {
+        let connection = self.connection(id);
+        listener.is_some_and(|listener| self.endpoints.contains_key(listener))
+            && connection.is_some_and(Connection::was_established)
+    }
+
+    /// Gives the ports of TIME-WAIT records back that have gone.
+    pub(crate) fn release_ports(&mut self) {
+        while let Some(binding) = self.time_wait.pop_released() {
+            self.ports.release(binding);
+        }
+    }
+
+    /// Removes a connection with all that belongs to it.
+    pub(crate) fn forget(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.remove(id) {
+            if let Role::Connection(connection) = &endpoint.role
+                && self.connections.get(&connection.tuple) == Some(&id)
+            {
+                self.connections.remove(&connection.tuple);
+            }
+            if let Some(binding) = endpoint.binding {
+                self.ports.release(binding);
+            }
+        }
+    }
+
+    /// The listener that a SYN is for: one bound to the address before a wildcard, a wildcard of the
+    /// packet's family before a dual-stack one.
+    fn listener_for(&self, tuple: &Tuple) -> Option<EndpointId> {
+        let rank = |id: &EndpointId| {
+            let endpoint = self.endpoints.get(*id)?;
+            match endpoint.bound?.0 {
+                address if address == tuple.local => Some(0),
+                IpAddr::V4(address) if address.is_unspecified() && tuple.local.is_ipv4() => Some(1),
+                IpAddr::V6(address) if address.is_unspecified() && tuple.local.is_ipv6() => Some(1),
+                IpAddr::V6(address) if address.is_unspecified() && !endpoint.options.v6_only => Some(2),
+                _ => None,
+            }
+        };
+        let candidates = self.listeners.get(&tuple.local_port)?;
+        candidates
+            .iter()
+            .filter_map(|id| Some((rank(id)?, *id)))
+            .min_by_key(|(rank, _)| *rank)
+            .map(|(_, id)| id)
+    }
+
+    /// A SYN for a listener (RFC 9293 section 3.10.7.2).
+    fn open_passively(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        listener: EndpointId,
+        tuple: Tuple,
+        arrived: Arrived<'_>,
+    ) {
+        let Some(Endpoint { role: Role::Listener(queue), options, family, .. }) =
+            self.endpoints.get(listener)
+        else {
+            return;
+        };
+        // Linux drops it too: the peer sends its SYN again.
+        if !queue.has_room() {
+            self.counters.listen_overflows += 1;
+            return;
+        }
+        let (options, family) = (*options, *family);
+        let Ok(hop) = self.route_back(interface, tuple.remote) else { return };
+        let isn = self.initial_sequence_number(now, &tuple);
+        let path = self.path(&hop);
+        let opened = Connection::accept(now, tuple, path, settings(&options), isn, arrived);
+        let Ok(Some(mut connection)) = opened else { return };
+        connection.listener = Some(listener);
+        connection.hop = Some((hop, self.routes_version));
+        let id = self.insert_connection(family, options, connection);
+        if let Some(Endpoint { role: Role::Listener(queue), .. }) = self.endpoints.get_mut(listener) {
+            queue.started(id);
+        }
+        self.want_transmit(id);
+    }
+
+    /// Enters a connection that came in.
+    fn insert_connection(&mut self, family: Family, options: Options, connection: Connection) -> EndpointId {
+        let tuple = connection.tuple;
+        let id = self.endpoints.insert(Endpoint {
+            kind: Kind::Stream,
+            family,
+            options,
+            binding: None,
+            bound: Some((tuple.local, tuple.local_port)),
+            error: None,
+            notified: false,
+            role: Role::Connection(Box::new(connection)),
+        });
+        self.connections.insert(tuple, id);
+        id
+    }
+
+    /// RFC 6528.
+    pub(crate) fn initial_sequence_number(&self, now: Instant, tuple: &Tuple) -> u32 {
+        let remote = tuple.remote_address();
+        self.secret.isn(now, tuple.local_address(), remote)
+    }
+
+    /// How segments travel over a hop.
+    pub(crate) fn path(&self, hop: &Hop) -> Path {
+        let interface = &self.interfaces[hop.interface.0 as usize];
+        Path { mtu: interface.mtu, offload: interface.offload, v6: hop.next.is_ipv6() }
+    }
+
+    /// Gives a segment its real headers and sends it.
+    fn send_segment(&mut self, now: Instant, id: EndpointId, out: Outbound) {
+        self.counters.tcp_out += 1;
+        let version = self.routes_version;
+        let Some(connection) = self.connection(id) else { return };
+        let tuple = connection.tuple;
+        let hop = match connection.hop {
+            Some((hop, known)) if known == version => hop,
+            stale => {
+                // A route or an address changed: the way may be another, the link stays the best guess.
+                let scope = stale.filter(|(hop, _)| is_scoped(hop.next)).map(|(hop, _)| hop.interface);
+                let Ok(hop) = self.route(tuple.remote, scope) else { return };
+                if let Some(connection) = self.connection_mut(id) {
+                    connection.hop = Some((hop, version));
+                }
+                hop
+            }
+        };
+        let Outbound { mut frame, segment_size } = out;
+        let offload = self.interfaces[hop.interface.0 as usize].offload;
+        let header = ip::header_len(tuple.remote);
+        let transport = ethernet::HEADER_LEN + header;
+        let bytes = frame.bytes_mut();
+        let doff = usize::from(bytes[transport + 12] >> 4) * 4;
+        ip::emit(
+            &mut bytes[ethernet::HEADER_LEN..],
+            tuple.local,
+            tuple.remote,
+            checksum::TCP,
+            ip::DEFAULT_TTL,
+        );
+        let segment = &mut bytes[transport..];
+        if offload {
+            checksum::fill_partial(tuple.local, tuple.remote, checksum::TCP, segment, segment::CHECKSUM);
+            let [start, offset] = [transport, segment::CHECKSUM].map(|at| u16::try_from(at).unwrap_or(0));
+            frame.checksum = Checksum::Partial { start, offset };
+        } else {
+            checksum::fill(tuple.local, tuple.remote, checksum::TCP, segment);
+        }
+        frame.segmentation = segment_size.map(|size| Segmentation {
+            kind: if tuple.remote.is_ipv4() { SegmentKind::Tcp4 } else { SegmentKind::Tcp6 },
+            size,
+            header_len: u16::try_from(transport + doff).unwrap_or(0),
+        });
+        self.transmit_packet(now, hop, frame);
+    }
+
+    /// Answers a segment for which there is no connection with a reset (RFC 9293 section 3.10.7.1).
+    fn refuse(&mut self, now: Instant, interface: InterfaceId, tuple: Tuple, seg: &Segment) {
+        self.counters.tcp_resets_out += 1;
+        let hop = self.route_back(interface, tuple.remote);
+        if seg.has(ACK) {
+            self.send_control(now, hop, tuple, seg.ack, 0, RST);
+        } else {
+            self.send_control(now, hop, tuple, 0, seg.end(), RST | ACK);
+        }
+    }
+
+    /// Sends a segment without data that belongs to no connection.
+    fn send_control(
+        &mut self,
+        now: Instant,
+        hop: Result<Hop, Error>,
+        tuple: Tuple,
+        seq: u32,
+        ack: u32,
+        flags: u8,
+    ) {
+        let Ok(hop) = hop else { return };
+        let fill = |bytes: &mut [u8]| {
+            segment::emit(bytes, tuple.local_port, tuple.remote_port, seq, ack, flags, 0);
+        };
+        let (source, destination, protocol) = (tuple.local, tuple.remote, checksum::TCP);
+        let packet = Outgoing { hop, source, destination, protocol, ttl: ip::DEFAULT_TTL };
+        self.send_packet(now, packet, segment::HEADER_LEN, fill);
+    }
+
+    /// The connection that sent a packet which the network reports back.
+    pub(crate) fn connection_of_sent(
+        &self,
+        sent: &Packet,
+        source: u16,
+        destination: u16,
+    ) -> Option<EndpointId> {
+        let tuple = Tuple {
+            local: sent.source,
+            local_port: source,
+            remote: sent.destination,
+            remote_port: destination,
+        };
+        self.connections.get(&tuple).copied()
+    }
+}
+
+/// A connection that says "now" without having anything to send is asked again after so long.
+const MIN_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// How often a connection confirms its neighbour at most.
+const CONFIRM_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+
+fn is_scoped(address: IpAddr) -> bool {
+    crate::engine::interface::is_link_local(address)
+}
+
+/// What a new connection takes from the options of its endpoint.
+pub(crate) const fn settings(options: &Options) -> Settings {
+    Settings { receive: options.recv_buffer, send: options.send_buffer, nodelay: options.nodelay }
+}

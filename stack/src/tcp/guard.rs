@@ -1,0 +1,194 @@
+//! What stands between the wire and smoltcp's TCP: segments that it would mishandle are mended or
+//! dropped here, before it sees them.
+
+use super::segment::{self, ACK, FIN, RST, SYN, Segment, after};
+
+/// What to do with a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Hand it on.
+    Pass,
+    /// Drop it silently.
+    Drop,
+}
+
+/// What the guard of one connection remembers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guard {
+    /// Bytes of the receive ring.
+    capacity: u32,
+    /// Scale of the windows we advertise, 0 until both sides have offered scaling.
+    shift: u8,
+    /// The scale we offer.
+    offered_shift: u8,
+    /// Sequence number of the peer's SYN.
+    irs: Option<u32>,
+    /// Whether our SYN or SYN-ACK has left.
+    syn_left: bool,
+    /// Whether the last segment that left had no SYN: the last window is a scaled one.
+    scaled: bool,
+    /// End of what left so far, in our sequence space.
+    sent: Option<u32>,
+    /// The last acknowledgement that left.
+    acknowledged: Option<u32>,
+    /// Right edge of the window we advertised, in the peer's sequence space.
+    edge: Option<u32>,
+}
+
+impl Guard {
+    /// The guard of a fresh connection with a receive ring of `capacity` bytes.
+    pub(crate) fn new(capacity: usize) -> Self {
+        // The scale that smoltcp derives from the capacity (RFC 7323 section 2.3).
+        let bits = usize::BITS - capacity.leading_zeros();
+        Self {
+            capacity: u32::try_from(capacity).unwrap_or(u32::MAX),
+            shift: 0,
+            offered_shift: u8::try_from(bits.saturating_sub(16)).unwrap_or(14),
+            irs: None,
+            syn_left: false,
+            scaled: false,
+            sent: None,
+            acknowledged: None,
+            edge: None,
+        }
+    }
+
+    /// Looks at a segment from the peer, and mends it in place where that is enough. `next` is the sequence
+    /// number that is expected next, as far as there is one.
+    pub(crate) fn inbound(&mut self, bytes: &mut [u8], seg: &Segment, next: Option<u32>) -> Verdict {
+        if let Some(next) = next
+            && let Some(sent) = self.sent
+            && (seg.has(RST) || (seg.has(SYN) && self.scaled))
+        {
+            // RFC 5961 sections 3.2 and 4.2: the sender has to show that it knows the exact number.
+            return if seg.has(RST) && !seg.has(SYN) && seg.seq == next {
+                Verdict::Pass
+            } else {
+                self.challenge(bytes, seg, next, sent)
+            };
+        }
+        if seg.has(SYN) {
+            // smoltcp subtracts past zero when it hears a bare SYN before its own has left.
+            if !self.syn_left && self.irs.is_none() && self.sent.is_some() {
+                return Verdict::Drop;
+            }
+            // RFC 9293 section 3.10.7.3: a SYN-ACK of something else teaches nothing.
+            let acceptable = !seg.has(ACK) || self.sent == Some(seg.ack);
+            if self.irs.is_none() && !seg.has(RST) && acceptable {
+                self.irs = Some(seg.seq);
+                if offers_window_scale(bytes, seg) {
+                    self.shift = self.offered_shift;
+                }
+            }
+            return Verdict::Pass;
+        }
+        // RFC 9293 section 3.10.7.4: an acknowledgement of what was never sent is not acceptable.
+        // smoltcp would take it for queued data and discard that unsent.
+        if seg.has(ACK)
+            && let Some(sent) = self.sent
+            && self.irs.is_some()
+            && after(seg.ack, sent)
+            && self.scaled
+            && !seg.has(RST)
+        {
+            return Verdict::Drop;
+        }
+        // The window in a SYN-ACK is not scaled (RFC 7323 section 2.2), but smoltcp scales it and would
+        // take more than its ring holds, and panic, until it has advertised again.
+        if !self.scaled
+            && let Some(irs) = self.irs
+            && after(seg.end(), irs.wrapping_add(1).wrapping_add(self.capacity.min(65_535)))
+        {
+            return Verdict::Drop;
+        }
+        // smoltcp trims a segment to the window but would still act on its FIN: a silent truncation.
+        if seg.has(FIN)
+            && let Some(edge) = self.edge
+            && after(seg.end().wrapping_sub(1), edge)
+        {
+            segment::clear_flag(bytes, FIN);
+        }
+        Verdict::Pass
+    }
+
+    /// Makes a keep-alive of the segment, which smoltcp answers with an acknowledgement, once a second at
+    /// most. What lies outside the window, or carries data, is not worth an answer.
+    fn challenge(&self, bytes: &mut [u8], seg: &Segment, next: u32, sent: u32) -> Verdict {
+        if seg.payload_len > 0 || (seg.has(RST) && seg.seq.wrapping_sub(next) > self.capacity) {
+            return Verdict::Drop;
+        }
+        segment::rewrite(bytes, next.wrapping_sub(1), sent, ACK);
+        Verdict::Pass
+    }
+
+    /// Forgets that windows are not scaled yet: the way is open to a panic of smoltcp's.
+    #[cfg(test)]
+    pub(crate) const fn disarm(&mut self) {
+        self.scaled = true;
+    }
+
+    /// Sequence number of the peer's SYN.
+    pub(crate) const fn irs(&self) -> Option<u32> {
+        self.irs
+    }
+
+    /// End of what left so far, in our sequence space.
+    pub(crate) const fn sent(&self) -> Option<u32> {
+        self.sent
+    }
+
+    /// The last acknowledgement that left.
+    pub(crate) const fn acknowledged(&self) -> Option<u32> {
+        self.acknowledged
+    }
+
+    /// Notes that a connect was started: the SYN has yet to leave.
+    pub(crate) fn connecting(&mut self, isn: u32) {
+        self.sent = Some(isn);
+    }
+
+    /// Notes a segment that leaves.
+    pub(crate) fn outbound(&mut self, seg: &Segment) {
+        if seg.has(RST) {
+            return;
+        }
+        let end = seg.end();
+        if self.sent.is_none_or(|sent| after(end, sent)) {
+            self.sent = Some(end);
+        }
+        if seg.has(SYN) {
+            self.syn_left = true;
+            // Sent again after an answer to something else, it is the last window once more.
+            self.scaled = false;
+            return;
+        }
+        self.scaled = true;
+        if seg.has(ACK) {
+            self.acknowledged = Some(seg.ack);
+            self.edge = Some(seg.ack.wrapping_add(u32::from(seg.window) << self.shift));
+        }
+    }
+}
+
+/// Whether the SYN carries the window scale option (RFC 7323 section 2.2).
+fn offers_window_scale(bytes: &[u8], seg: &Segment) -> bool {
+    const END: u8 = 0;
+    const NOP: u8 = 1;
+    const WINDOW_SCALE: u8 = 3;
+    let mut options = bytes.get(segment::HEADER_LEN..seg.header_len).unwrap_or_default();
+    while let Some((&kind, rest)) = options.split_first() {
+        match kind {
+            END => return false,
+            NOP => options = rest,
+            WINDOW_SCALE => return true,
+            _ => {
+                let Some(&len) = rest.first() else { return false };
+                if len < 2 {
+                    return false;
+                }
+                options = options.get(usize::from(len)..).unwrap_or_default();
+            }
+        }
+    }
+    false
+}

@@ -1,0 +1,12 @@
+//! TCP: one smoltcp control block per connection, and around it what smoltcp does not do.
+
+pub(crate) mod adapter;
+pub(crate) mod connection;
+pub(crate) mod demux;
+mod guard;
+pub mod isn;
+pub(crate) mod listener;
+pub(crate) mod segment;
+#[cfg(test)]
+mod tests;
+pub(crate) mod time_wait;

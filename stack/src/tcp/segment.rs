@@ -1,0 +1,118 @@
+//! The TCP header (RFC 9293 section 3.1) as far as the engine itself looks into it.
+
+/// Length of the header without options.
+pub(crate) const HEADER_LEN: usize = 20;
+/// Offset of the checksum field.
+pub(crate) const CHECKSUM: usize = 16;
+
+/// Flags, byte 13 of the header.
+pub(crate) const FIN: u8 = 0x01;
+pub(crate) const SYN: u8 = 0x02;
+pub(crate) const RST: u8 = 0x04;
+pub(crate) const ACK: u8 = 0x10;
+
+const FLAGS: usize = 13;
+
+/// A parsed header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) flags: u8,
+    pub(crate) window: u16,
+    pub(crate) header_len: usize,
+    pub(crate) payload_len: usize,
+}
+
+impl Segment {
+    /// Parses `bytes`, header and payload; `None` if the header contradicts its length.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let fixed: &[u8; HEADER_LEN] = bytes.first_chunk()?;
+        let header_len = usize::from(fixed[12] >> 4) * 4;
+        if header_len < HEADER_LEN || header_len > bytes.len() {
+            return None;
+        }
+        let half = |at: usize| u16::from_be_bytes([fixed[at], fixed[at + 1]]);
+        let word = |at: usize| u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
+        Some(Self {
+            source_port: half(0),
+            destination_port: half(2),
+            seq: word(4),
+            ack: word(8),
+            flags: fixed[FLAGS],
+            window: half(14),
+            header_len,
+            payload_len: bytes.len() - header_len,
+        })
+    }
+
+    /// Whether all of `flags` are set.
+    pub(crate) const fn has(&self, flags: u8) -> bool {
+        self.flags & flags == flags
+    }
+
+    /// Length in sequence space: payload, SYN and FIN.
+    pub(crate) fn sequence_len(&self) -> u32 {
+        let controls = u32::from(self.has(SYN)) + u32::from(self.has(FIN));
+        u32::try_from(self.payload_len).unwrap_or(u32::MAX).wrapping_add(controls)
+    }
+
+    /// The sequence number behind the segment.
+    pub(crate) fn end(&self) -> u32 {
+        self.seq.wrapping_add(self.sequence_len())
+    }
+}
+
+/// A segment that arrived, in its frame.
+#[derive(Debug)]
+pub(crate) struct Arrived<'a> {
+    /// From the Ethernet header to the end of the packet.
+    pub(crate) bytes: &'a mut [u8],
+    /// Offset of the TCP header in them.
+    pub(crate) tcp: usize,
+    /// The header, parsed.
+    pub(crate) seg: Segment,
+}
+
+/// Whether `a` lies behind `b` in sequence space (RFC 9293 section 3.4).
+pub(crate) const fn after(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) as i32 > 0
+}
+
+/// Clears `flag` in the header in front of `bytes`. The checksum is not adjusted.
+pub(crate) fn clear_flag(bytes: &mut [u8], flag: u8) {
+    if let Some(flags) = bytes.get_mut(FLAGS) {
+        *flags &= !flag;
+    }
+}
+
+/// Changes what the header in front of `bytes` says. The checksum is not adjusted.
+pub(crate) fn rewrite(bytes: &mut [u8], seq: u32, ack: u32, flags: u8) {
+    if let Some(fixed) = bytes.first_chunk_mut::<HEADER_LEN>() {
+        fixed[4..8].copy_from_slice(&seq.to_be_bytes());
+        fixed[8..12].copy_from_slice(&ack.to_be_bytes());
+        fixed[FLAGS] = flags;
+    }
+}
+
+/// Writes a header without options into the first [`HEADER_LEN`] bytes of `bytes`.
+pub(crate) fn emit(
+    bytes: &mut [u8],
+    source: u16,
+    destination: u16,
+    seq: u32,
+    ack: u32,
+    flags: u8,
+    window: u16,
+) {
+    bytes[..2].copy_from_slice(&source.to_be_bytes());
+    bytes[2..4].copy_from_slice(&destination.to_be_bytes());
+    bytes[4..8].copy_from_slice(&seq.to_be_bytes());
+    bytes[8..12].copy_from_slice(&ack.to_be_bytes());
+    bytes[12] = 5 << 4;
+    bytes[FLAGS] = flags;
+    bytes[14..16].copy_from_slice(&window.to_be_bytes());
+    bytes[16..20].fill(0);
+}

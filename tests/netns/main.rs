@@ -1,0 +1,14 @@
+//! Tests in network namespaces of their own; [`ioth_tests::netns`] says how to add one.
+
+mod harness;
+mod net_script;
+mod processes;
+mod set_up;
+mod stacks;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let tests = [harness::tests(), net_script::tests(), processes::tests(), set_up::tests(), stacks::tests()];
+    ioth_tests::netns::run(tests.concat())
+}

@@ -1,0 +1,74 @@
+//! Processes with stacks: how they end, what they cost while nothing happens, what they leave behind.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use ioth::Stack;
+use ioth::net::{TcpListener, TcpStream};
+use ioth_tests::netns::{Net, Test};
+use ioth_tests::pattern;
+
+pub(crate) fn tests() -> Vec<Test> {
+    ioth_tests::tests![a_process_that_exits_loses_nothing, idle_stacks_cost_no_thread_and_leave_nothing,]
+}
+
+fn a_process_that_exits_loses_nothing(net: &Net) -> Result<()> {
+    net.tap("red", &["10.0.0.1/24", "fd00::1/64"])?;
+    let leaver = env!("CARGO_BIN_EXE_leaver");
+    // More than the ring holds; less than the pair does; one byte.
+    for (kernel, bytes) in [("10.0.0.1:0", 3_000_000), ("[fd00::1]:0", 400_000), ("10.0.0.1:0", 1)] {
+        for how in ["library", "plain"] {
+            let listener = std::net::TcpListener::bind(kernel)?;
+            let peer = listener.local_addr()?;
+            let receiver = thread::spawn(move || {
+                let (mut stream, _) = listener.accept()?;
+                // The process is gone, or about to, before anybody reads.
+                thread::sleep(Duration::from_millis(100));
+                pattern::check(&mut stream)
+            });
+            let config = "ip=10.0.0.2/24,ip=fd00::2/64,linger=20s";
+            net.run(&format!("{leaver} tap://red {config} '{peer}' {bytes} {how}"))?;
+            let received = receiver.join().expect("no panic")?;
+            ensure!(received == bytes, "{received} of {bytes} arrived ({how})");
+        }
+    }
+    Ok(())
+}
+
+fn descriptors() -> Result<usize> {
+    Ok(fs::read_dir("/proc/self/fd")?.count())
+}
+
+/// Threads of the process that run stacks.
+fn drivers() -> Result<usize> {
+    let name = |task: std::io::Result<fs::DirEntry>| fs::read_to_string(task?.path().join("comm"));
+    // A thread may end while they are counted.
+    let names = fs::read_dir("/proc/self/task")?.filter_map(|task| name(task).ok());
+    Ok(names.filter(|name| name.starts_with("ioth")).count())
+}
+
+fn idle_stacks_cost_no_thread_and_leave_nothing(_: &Net) -> Result<()> {
+    const STACKS: usize = 100;
+    let first = Stack::new("switch://lab", "ip=10.0.0.1/16")?;
+    let listener = TcpListener::bind(&first, "10.0.0.1:80")?;
+    let before = descriptors()?;
+    let stacks = (0..STACKS)
+        .map(|index| Stack::new("switch://lab", &format!("ip=10.0.1.{index}/16")).context("another stack"))
+        .collect::<Result<Vec<_>>>()?;
+    for stack in &stacks {
+        TcpStream::connect(stack, "10.0.0.1:80")?;
+        listener.accept()?;
+    }
+    ensure!(drivers()? == 1, "{} threads drive the stacks", drivers()?);
+    ensure!(descriptors()? >= before + STACKS);
+    drop(stacks);
+    // The driver gives the links back when nothing is left to send. Other tests have descriptors too.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while descriptors()? >= before + STACKS / 2 {
+        ensure!(Instant::now() < deadline, "{} descriptors, {before} before", descriptors()?);
+        thread::yield_now();
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! Behaviours of sockets, each one body that runs in several worlds: between sockets of the kernel,
+//! between ours and the kernel's, and between ours. What the kernel does decides.
+//!
+//! A behaviour writes down results, errnos and poll bits in their order ([`world::World::note`]); the
+//! transcripts must be the kernel's ([`transcript`]). Where the table of differences in the crate's docs
+//! names one, [`world::World::documented`] asks for exactly that.
+
+mod calls;
+mod connecting;
+mod copies;
+mod datagrams;
+mod endings;
+mod families;
+mod listening;
+mod mixes;
+mod options;
+mod readiness;
+mod sockets;
+mod streams;
+mod sys;
+mod threads;
+mod transcript;
+mod types;
+mod world;
+
+use std::process::ExitCode;
+
+/// Tests from behaviours: in all worlds at once, with both families of addresses.
+macro_rules! behaviours {
+    ($($body:path),* $(,)?) => {
+        vec![$(ioth_tests::netns::Test::new(stringify!($body), |_| {
+            crate::transcript::compare(stringify!($body), crate::transcript::Together::Yes, $body)
+        }).without_network()),*]
+    };
+    (alone: $($body:path),* $(,)?) => {
+        vec![$(ioth_tests::netns::Test::new(stringify!($body), |_| {
+            crate::transcript::compare(stringify!($body), crate::transcript::Together::No, $body)
+        }).without_network()),*]
+    };
+}
+use behaviours;
+
+fn main() -> ExitCode {
+    let tests = [
+        sockets::tests(),
+        listening::tests(),
+        connecting::tests(),
+        streams::tests(),
+        endings::tests(),
+        options::tests(),
+        readiness::tests(),
+        copies::tests(),
+        families::tests(),
+        datagrams::tests(),
+        types::tests(),
+        threads::tests(),
+        mixes::tests(),
+    ];
+    ioth_tests::netns::run(tests.concat())
+}

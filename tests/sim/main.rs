@@ -1,0 +1,20 @@
+//! Engines on a virtual wire in virtual time: the bulk of the protocol tests, without privileges.
+
+mod feed;
+mod wire;
+
+mod arp;
+mod backlog;
+mod echo;
+mod guards;
+mod hostile;
+mod identity;
+mod loopback;
+mod ndp;
+mod ports;
+mod routes;
+mod tcp_bulk;
+mod tcp_close;
+mod tcp_flow;
+mod tcp_open;
+mod udp;

@@ -1,0 +1,173 @@
+//! When segments leave: windows, acknowledgements, Nagle (RFC 9293 section 3.8).
+
+use std::time::Duration;
+
+use ioth_stack::{EndpointId, Error, Options};
+
+use crate::wire::{Fate, Host, Wire, frames::Tcp};
+
+/// Payload lengths of what a host sent.
+fn lengths(wire: &Wire, host: Host) -> Vec<usize> {
+    let segments = wire.sent_by(host).filter_map(|sent| Tcp::parse(&sent.bytes));
+    segments.map(|tcp| tcp.payload.len()).filter(|len| *len > 0).collect()
+}
+
+fn pair() -> (Wire, (Host, EndpointId), (Host, EndpointId)) {
+    let (mut wire, a, b) = Wire::pair();
+    wire.latency = Duration::from_millis(20);
+    let (one, other) = wire.connected(a, b, "10.0.0.2:80");
+    wire.run(Duration::from_secs(1));
+    wire.record.clear();
+    (wire, (a, one), (b, other))
+}
+
+#[test]
+fn small_writes_are_gathered_rfc_9293_3_7_4() {
+    let (mut wire, (a, one), _) = pair();
+    for _ in 0..10 {
+        assert_eq!(wire.send(a, one, b"x"), Ok(1));
+        wire.run(Duration::from_millis(1));
+    }
+    wire.run(Duration::from_secs(1));
+    assert_eq!(lengths(&wire, a), [1, 9]);
+}
+
+#[test]
+fn with_nodelay_they_leave_at_once_tcp_7() {
+    let (mut wire, (a, one), _) = pair();
+    wire[a].set_options(one, Options { nodelay: true, ..Options::default() }).unwrap();
+    for _ in 0..10 {
+        assert_eq!(wire.send(a, one, b"x"), Ok(1));
+        wire.run(Duration::from_millis(1));
+    }
+    assert_eq!(lengths(&wire, a), [1; 10]);
+}
+
+#[test]
+fn an_acknowledgement_waits_10_ms_at_most_rfc_9293_3_8_6_3() {
+    let (mut wire, (a, one), (b, _)) = pair();
+    let start = wire.now();
+    assert_eq!(wire.send(a, one, b"x"), Ok(1));
+    wire.run(Duration::from_secs(1));
+    let acks: Vec<_> = wire.sent_by(b).map(|sent| sent.at - start).collect();
+    assert_eq!(acks.len(), 1);
+    let delay = acks[0] - Duration::from_millis(20);
+    assert!((Duration::from_millis(9)..Duration::from_millis(12)).contains(&delay), "{delay:?}");
+}
+
+#[test]
+fn every_second_full_segment_is_acknowledged_at_once_rfc_9293_3_8_6_3() {
+    let (mut wire, (a, one), (b, other)) = pair();
+    // Until the congestion window has room for more than one.
+    assert_eq!(wire.send(a, one, &[0; 10_000]), Ok(10_000));
+    wire.run(Duration::from_secs(1));
+    assert_eq!(wire.recv(b, other).unwrap().len(), 10_000);
+    wire.record.clear();
+    let start = wire.now();
+    assert_eq!(wire.send(a, one, &[0; 2 * 1460]), Ok(2920));
+    wire.run(Duration::from_secs(1));
+    let acks: Vec<_> = wire.sent_by(b).map(|sent| sent.at - start).collect();
+    assert_eq!(acks, [Duration::from_millis(20)]);
+}
+
+#[test]
+fn an_answer_carries_the_acknowledgement() {
+    let (mut wire, (a, one), (b, other)) = pair();
+    assert_eq!(wire.send(a, one, b"question"), Ok(8));
+    assert_eq!(wire.recv(b, other), Ok(b"question".to_vec()));
+    assert_eq!(wire.send(b, other, b"answer"), Ok(6));
+    wire.run(Duration::from_millis(5));
+    assert_eq!(wire.sent_by(b).count(), 1);
+}
+
+#[test]
+fn the_window_closes_and_opens_again_rfc_9293_3_8_6_1() {
+    let (mut wire, a, b) = Wire::pair();
+    let listener = wire.listen(b, "10.0.0.2:80", 1);
+    wire[b].set_options(listener, Options { recv_buffer: 10_000, ..Options::default() }).unwrap();
+    let one = wire.connect(a, "10.0.0.2:80");
+    let other = wire.accept(b, listener);
+    let data: Vec<u8> = (0..200_000u32).map(|at| (at % 251) as u8).collect();
+    assert_eq!(wire.send(a, one, &data), Ok(200_000));
+    let mut received = Vec::new();
+    let mut zero_windows = 0;
+    while received.len() < data.len() {
+        // A slow reader.
+        wire.run(Duration::from_secs(3));
+        zero_windows +=
+            wire.sent_by(b).filter_map(|sent| Tcp::parse(&sent.bytes)).filter(|tcp| tcp.window == 0).count();
+        wire.record.clear();
+        let before = wire.now();
+        let more = wire.recv(b, other).unwrap();
+        assert_eq!(wire.now(), before, "stalled after {} bytes", received.len());
+        received.extend(more);
+    }
+    assert_eq!(received, data);
+    assert!(zero_windows > 10);
+}
+
+#[test]
+fn a_lost_window_update_is_asked_for_rfc_9293_3_8_6_1() {
+    let (mut wire, a, b) = Wire::pair();
+    let listener = wire.listen(b, "10.0.0.2:80", 1);
+    wire[b].set_options(listener, Options { recv_buffer: 10_000, ..Options::default() }).unwrap();
+    let one = wire.connect(a, "10.0.0.2:80");
+    let other = wire.accept(b, listener);
+    assert_eq!(wire.send(a, one, &[1; 30_000]), Ok(30_000));
+    wire.run(Duration::from_secs(5));
+    wire.weather = Box::new(|_| Fate::Lost);
+    let mut got = wire.try_recv(b, other).unwrap().len();
+    wire.settle();
+    wire.weather = Box::new(|_| Fate::Arrives);
+    while got < 30_000 {
+        got += wire.recv(b, other).unwrap().len();
+    }
+}
+
+#[test]
+fn a_closed_window_is_no_reason_to_give_up_rfc_1122_4_2_2_17() {
+    let (mut wire, a, b) = Wire::pair();
+    let (one, other) = wire.connected(a, b, "10.0.0.2:80");
+    let sent = wire.send(a, one, &vec![1; 512 * 1024]).unwrap();
+    wire.run(Duration::from_secs(1));
+    let sent = sent + wire.send(a, one, &[1; 1000]).unwrap();
+    wire.run(Duration::from_secs(10_000));
+    let mut got = 0;
+    while got < sent {
+        got += wire.recv(b, other).unwrap().len();
+    }
+}
+
+#[test]
+fn a_full_ring_takes_nothing_until_half_of_it_is_free() {
+    let (mut wire, (a, one), (b, other)) = pair();
+    assert_eq!(wire.send(a, one, &vec![1; 1 << 20]), Ok(512 * 1024));
+    assert_eq!(wire.send(a, one, b"x"), Err(Error::WouldBlock));
+    assert!(!wire[a].readiness(one).writable);
+    assert!(wire.run_until(Duration::from_secs(10), |wire| {
+        let _ = wire.try_recv(b, other);
+        wire[a].readiness(one).writable
+    }));
+    assert!(wire[a].send_room(one) >= 256 * 1024);
+}
+
+#[test]
+fn an_idle_connection_is_silent() {
+    let (mut wire, (a, one), (b, other)) = pair();
+    assert!(wire.echoes([(a, one), (b, other)]));
+    wire.run(Duration::from_secs(60));
+    wire.record.clear();
+    wire.run(Duration::from_secs(100_000));
+    assert!(wire.record.is_empty(), "{}", wire.show());
+    assert_eq!((wire[a].poll_timeout(), wire[b].poll_timeout()), (None, None));
+}
+
+#[test]
+fn a_turn_of_the_engine_is_bounded() {
+    // The application sends no more: what is in the ring and the window is all a turn may send.
+    let (mut wire, (a, one), _) = pair();
+    assert_eq!(wire.send(a, one, &vec![1; 1 << 20]), Ok(512 * 1024));
+    let now = wire.now();
+    let count = std::iter::from_fn(|| wire[a].poll_transmit(now)).count();
+    assert!((1..=360).contains(&count), "{count}");
+}

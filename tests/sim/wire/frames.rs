@@ -1,0 +1,106 @@
+//! Frames made by hand, with correct checksums.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::feed::checksum::fix;
+
+/// Somebody on the wire who is no engine.
+const STRANGER: [u8; 6] = [2, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa];
+
+/// An IPv4 packet to `mac`. The checksum of TCP, UDP and ICMP is filled in unless it is set.
+pub(crate) fn ipv4(
+    mac: [u8; 6],
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    protocol: u8,
+    payload: &[u8],
+) -> Vec<u8> {
+    let mut bytes = ethernet(mac, [8, 0]);
+    let len = (20 + payload.len()) as u16;
+    bytes.extend([0x45, 0]);
+    bytes.extend(len.to_be_bytes());
+    bytes.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
+    bytes.extend(source.octets());
+    bytes.extend(destination.octets());
+    bytes.extend(payload);
+    fix(&mut bytes);
+    bytes
+}
+
+/// An IPv6 packet to `mac`, with checksums as above.
+pub(crate) fn ipv6(
+    mac: [u8; 6],
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    protocol: u8,
+    hop_limit: u8,
+    payload: &[u8],
+) -> Vec<u8> {
+    let mut bytes = ethernet(mac, [0x86, 0xdd]);
+    bytes.extend([0x60, 0, 0, 0]);
+    bytes.extend((payload.len() as u16).to_be_bytes());
+    bytes.extend([protocol, hop_limit]);
+    bytes.extend(source.octets());
+    bytes.extend(destination.octets());
+    bytes.extend(payload);
+    fix(&mut bytes);
+    bytes
+}
+
+fn ethernet(mac: [u8; 6], ethertype: [u8; 2]) -> Vec<u8> {
+    [&mac[..], &STRANGER, &ethertype].concat()
+}
+
+/// A TCP segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tcp {
+    pub(crate) source: u16,
+    pub(crate) destination: u16,
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) flags: u8,
+    pub(crate) window: u16,
+    /// A multiple of four bytes.
+    pub(crate) options: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Tcp {
+    /// The segment in a frame that an engine sent.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let sliced = etherparse::SlicedPacket::from_ethernet(bytes).ok()?;
+        let Some(etherparse::TransportSlice::Tcp(tcp)) = sliced.transport else { return None };
+        Some(Self {
+            source: tcp.source_port(),
+            destination: tcp.destination_port(),
+            seq: tcp.sequence_number(),
+            ack: tcp.acknowledgment_number(),
+            flags: tcp.slice()[13] & 0x3f,
+            window: tcp.window_size(),
+            options: tcp.options().to_vec(),
+            payload: tcp.payload().to_vec(),
+        })
+    }
+
+    /// Its bytes in a frame to `mac`, from and to these addresses.
+    pub(crate) fn in_frame(
+        &self,
+        mac: [u8; 6],
+        (source, source_port): (impl Into<IpAddr>, u16),
+        (destination, destination_port): (impl Into<IpAddr>, u16),
+    ) -> Vec<u8> {
+        let mut bytes = [source_port.to_be_bytes(), destination_port.to_be_bytes()].concat();
+        bytes.extend(self.seq.to_be_bytes());
+        bytes.extend(self.ack.to_be_bytes());
+        bytes.extend([((5 + self.options.len() / 4) << 4) as u8, self.flags]);
+        bytes.extend(self.window.to_be_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(&self.options);
+        bytes.extend(&self.payload);
+        match (source.into(), destination.into()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => ipv4(mac, source, destination, 6, &bytes),
+            (IpAddr::V6(source), IpAddr::V6(destination)) => ipv6(mac, source, destination, 6, 64, &bytes),
+            _ => panic!("two families"),
+        }
+    }
+}

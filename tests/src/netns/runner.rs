@@ -1,0 +1,123 @@
+//! Runs tests: one fresh thread and network each, a time limit, and a report of what failed.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use super::access::{self, Missing};
+use super::net::{Net, Register, register_in};
+
+/// The time limit of a test that sets none.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// A test: a function that gets its home network, which it already runs in.
+#[derive(Clone, Copy, Debug)]
+pub struct Test {
+    name: &'static str,
+    body: fn(&Net) -> Result<()>,
+    limit: Duration,
+    home: bool,
+}
+
+impl Test {
+    /// A test with the usual time limit of 60 s.
+    pub const fn new(name: &'static str, body: fn(&Net) -> Result<()>) -> Self {
+        Self { name, body, limit: TIME_LIMIT, home: true }
+    }
+
+    /// The same test with a time limit of its own.
+    #[must_use]
+    pub const fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// The same test without a network of its own: it gets an empty one that all such tests share, and
+    /// starts no process before it runs.
+    #[must_use]
+    pub const fn without_network(self) -> Self {
+        Self { home: false, ..self }
+    }
+}
+
+/// A list of [`Test`]s, each named by its path: `tests![tcp::echo, tcp::reset]`.
+#[macro_export]
+macro_rules! tests {
+    ($($body:path),* $(,)?) => {
+        vec![$($crate::netns::Test::new(stringify!($body), $body)),*]
+    };
+}
+
+/// The `main` of a test program. It must be called before any thread is started.
+#[must_use]
+pub fn run(tests: Vec<Test>) -> ExitCode {
+    let args = Arguments::from_args();
+    let access = access::enter();
+    if let (Err(missing), false) = (&access, args.list) {
+        eprintln!("tests in network namespaces cannot run here: {missing}");
+    }
+    let ignored = access.is_err() && !access::required();
+    let trials = tests.into_iter().map(|test| {
+        let access = access.clone();
+        Trial::ignorable_test(test.name, move || {
+            access.map_err(Failed::from)?;
+            attempt(test)
+        })
+        .with_ignored_flag(ignored)
+    });
+    libtest_mimic::run(&args, trials.collect()).exit_code()
+}
+
+/// The network of the tests that need none.
+fn shared() -> Result<Net> {
+    static SHARED: Mutex<Option<Net>> = Mutex::new(None);
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(net) = &*shared {
+        return Ok(net.clone());
+    }
+    let net = Net::new("shared")?;
+    *shared = Some(net.clone());
+    Ok(net)
+}
+
+/// Runs one test on a fresh thread. When it does not end in time, its thread is left behind until the
+/// program ends: a thread cannot be killed.
+fn attempt(test: Test) -> Result<Completion, Failed> {
+    let networks = Register::default();
+    let (done, outcome) = mpsc::channel();
+    let register = networks.clone();
+    thread::Builder::new().name(test.name.to_owned()).spawn(move || {
+        register_in(register);
+        let body = || {
+            let home = if test.home { Net::new("home")? } else { shared()? };
+            home.move_here();
+            (test.body)(&home)
+        };
+        let _ = done.send(catch_unwind(AssertUnwindSafe(body)));
+    })?;
+
+    let failure = match outcome.recv_timeout(test.limit) {
+        Ok(Ok(Ok(()))) => return Ok(Completion::Completed),
+        Ok(Ok(Err(error))) => match error.downcast_ref::<Missing>() {
+            Some(missing) if !access::required() => return Ok(Completion::ignored_with(missing)),
+            _ => format!("{error:?}"),
+        },
+        Ok(Err(panic)) => format!("panicked: {}", message(panic.as_ref())),
+        Err(RecvTimeoutError::Timeout) => format!("{} did not end within {:?}", test.name, test.limit),
+        Err(RecvTimeoutError::Disconnected) => format!("the thread of {} is gone", test.name),
+    };
+    let networks = networks.lock().map_or_else(|broken| broken.into_inner().clone(), |list| list.clone());
+    let states: String = networks.iter().map(Net::state).collect();
+    Err(format!("{failure}\n\n{states}").into())
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("(no message)")
+}
