@@ -57,11 +57,12 @@ pub(crate) fn fit(socket: &Socket, address: &SocketAddr) -> io::Result<SocketAdd
     match (shared.family, address) {
         (Family::V4, SocketAddr::V4(_)) | (Family::V6, SocketAddr::V6(_)) => Ok(*address),
         (Family::V4, SocketAddr::V6(_)) => fail(Errno::AFNOSUPPORT),
-        (Family::V6, SocketAddr::V4(v4)) if shared.kind != Kind::Stream => {
-            Ok(SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()))
-        }
-        // Linux finds the address too short for the family.
-        (Family::V6, SocketAddr::V4(_)) => fail(Errno::INVAL),
+        (Family::V6, SocketAddr::V4(v4)) => match shared.kind {
+            Kind::Datagram => Ok(SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port())),
+            Kind::Echo => fail(Errno::AFNOSUPPORT),
+            // Linux finds the address too short for the family.
+            Kind::Stream => fail(Errno::INVAL),
+        },
     }
 }
 

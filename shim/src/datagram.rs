@@ -344,11 +344,12 @@ impl Attachment for Datagram {
     }
 
     fn pump(&mut self, id: EndpointId, cx: &mut Context<'_>, cause: Cause) -> Pump {
-        let asked = self.shared.look.swap(false, Relaxed);
-        match cause {
-            Cause::Descriptor(events) => self.gone |= events.intersects(EventFlags::HUP | EventFlags::ERR),
-            _ if asked => self.gone |= pair::ended(self.end.as_fd()).1,
-            _ => {}
+        if let Cause::Descriptor(events) = cause {
+            self.gone |= events.intersects(EventFlags::HUP | EventFlags::ERR);
+        }
+        // Whatever the cause: the events may be older than the question.
+        if self.shared.look.swap(false, Relaxed) {
+            self.gone |= pair::ended(self.end.as_fd()).1;
         }
         let more_out = self.outward(id, cx);
         let ready = cx.engine.readiness(id);

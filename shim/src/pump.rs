@@ -76,11 +76,12 @@ impl Stream {
 
     /// Notes what the application did with its end.
     fn note(&mut self, cause: Cause) {
-        let asked = self.shared.look.swap(false, Relaxed);
         if let Cause::Descriptor(events) = cause {
             self.gone |= events.intersects(EventFlags::HUP | EventFlags::ERR);
             self.shut |= self.gone || events.contains(EventFlags::RDHUP);
-        } else if asked {
+        }
+        // Whatever the cause: the events may be older than the question.
+        if self.shared.look.swap(false, Relaxed) {
             let (shut, gone) = pair::ended(self.end.as_fd());
             self.shut |= shut;
             self.gone |= gone;
@@ -247,5 +248,29 @@ impl Attachment for Stream {
                 if self.gone { self.finish(id, cx) } else { Pump::default() }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::option::Settings;
+    use crate::pair::Pair;
+    use ioth_stack::{Family, Kind, Options};
+
+    #[test]
+    fn a_close_is_seen_whatever_events_came_before_it() {
+        let pair = Pair::new(Kind::Stream, false).expect("descriptors");
+        let end = Arc::new(pair.engine);
+        let settings = Settings::new(&Options::default());
+        let shared = Shared::new(Kind::Stream, Family::V4, pair.cookie, settings, Arc::clone(&end));
+        let mut stream = Stream::new(Arc::new(shared), end);
+        stream.note(Cause::Descriptor(EventFlags::IN));
+        assert!(!stream.gone);
+        // The driver has collected an event; then the application closes and asks to look.
+        drop(pair.application);
+        stream.shared.look.store(true, Relaxed);
+        stream.note(Cause::Descriptor(EventFlags::IN));
+        assert!(stream.gone && stream.shut);
     }
 }

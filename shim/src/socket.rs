@@ -486,7 +486,8 @@ pub(crate) fn getpeername_found(found: &Found, fd: BorrowedFd<'_>) -> io::Result
         Found::Ours(socket) => &socket.shared,
     };
     match (shared.phase(), shared.names().peer) {
-        (Phase::Connected | Phase::Ended, Some(peer)) if !shared.is_over() => Ok(peer),
+        // As Linux: whoever has no port, as an echo socket's peer, does not count.
+        (Phase::Connected | Phase::Ended, Some(peer)) if !shared.is_over() && peer.port() != 0 => Ok(peer),
         _ => fail(Errno::NOTCONN),
     }
 }

@@ -86,11 +86,13 @@ pub(crate) fn drain(fd: impl AsFd) -> (Vec<u8>, io::Result<()>) {
     }
 }
 
-/// Sends without waiting until nothing is taken any more, for a moment, by the library.
+/// Sends without waiting until nothing is taken any more, by the library. The kernel's first probe of a window
+/// that is closed comes after 200 ms at least, and later on a busy machine; it may take the last of what fits.
 pub(crate) fn fill(fd: impl AsFd) -> Result<u64> {
+    const STILL: Duration = Duration::from_millis(700);
     let data = [7; 50_000];
     let (mut sent, mut still) = (0, Instant::now());
-    while still.elapsed() < Duration::from_millis(250) {
+    while still.elapsed() < STILL {
         match ioth::send(&fd, &data, MSG_DONTWAIT | MSG_NOSIGNAL) {
             Ok(taken) => {
                 sent += taken as u64;

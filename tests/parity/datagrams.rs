@@ -51,6 +51,9 @@ fn pair(w: &World) -> Result<(OwnedFd, OwnedFd)> {
     ioth::connect(&ours, &w.at())?;
     patient(&ours)?;
     patient(&theirs)?;
+    // While the kernel resolves a neighbour, what is sent last may overtake what waits for the answer.
+    send(&ours, "are you there?")?;
+    recv(&theirs, 20, 0)?;
     Ok((ours, theirs))
 }
 

@@ -9,6 +9,7 @@ mod calls;
 mod connecting;
 mod copies;
 mod datagrams;
+mod echoes;
 mod endings;
 mod families;
 mod listening;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         copies::tests(),
         families::tests(),
         datagrams::tests(),
+        echoes::tests(),
         types::tests(),
         threads::tests(),
         mixes::tests(),

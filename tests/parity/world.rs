@@ -263,6 +263,11 @@ impl Hosts {
             ("eth0", &["10.0.0.1/24", "fd00::1/64"]),
         )?;
         tapped.wait_for_carrier("tap0")?;
+        for net in [&near, &tapped] {
+            // Whose echo sockets the kernel allows: nobody's in a new namespace, icmp(7). Where /proc/sys
+            // is read-only, only the behaviours of echo sockets fail.
+            let _ = net.enter(|| std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0"));
+        }
         let switch = format!("switch://parity-{}", MADE.fetch_add(1, Relaxed));
         let red = Stack::new(&switch, "ip=10.0.0.1/24,ip=fd00::1/64")?;
         let blue = Stack::new(&switch, configuration)?;

@@ -5,9 +5,9 @@ use crate::connecting;
 use crate::errno::fail;
 use crate::state::Phase;
 use crate::sys::constants::{
-    AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, SO_ACCEPTCONN, SO_BROADCAST, SO_DOMAIN, SO_ERROR,
-    SO_KEEPALIVE, SO_LINGER, SO_PROTOCOL, SO_RCVBUF, SO_RCVTIMEO, SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO,
-    SO_TYPE, SOCK_DGRAM, SOCK_STREAM,
+    AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, SO_ACCEPTCONN, SO_BROADCAST,
+    SO_DOMAIN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_PROTOCOL, SO_RCVBUF, SO_RCVTIMEO, SO_REUSEADDR,
+    SO_SNDBUF, SO_SNDTIMEO, SO_TYPE, SOCK_DGRAM, SOCK_STREAM,
 };
 use ioth_stack::{Error, Family, Kind};
 use rustix::io::Errno;
@@ -43,13 +43,12 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
                 AF_INET6
             }
         }
-        SO_PROTOCOL => {
-            if shared.kind == Kind::Stream {
-                IPPROTO_TCP
-            } else {
-                IPPROTO_UDP
-            }
-        }
+        SO_PROTOCOL => match (shared.kind, shared.family) {
+            (Kind::Stream, _) => IPPROTO_TCP,
+            (Kind::Datagram, _) => IPPROTO_UDP,
+            (Kind::Echo, Family::V4) => IPPROTO_ICMP,
+            (Kind::Echo, Family::V6) => IPPROTO_ICMPV6,
+        },
         SO_ACCEPTCONN => i32::from(shared.phase() == Phase::Listening && !shared.read_shut.load(Relaxed)),
         SO_REUSEADDR => i32::from(settings.has(Flag::ReuseAddress)),
         SO_BROADCAST => i32::from(settings.has(Flag::Broadcast)),
