@@ -187,10 +187,11 @@ fn dns_query_of_dnsmasq(net: &Net) -> Result<()> {
     need("dnsmasq", "dnsmasq-base")?;
     with_red(net)?;
     let long = "x".repeat(200);
-    // The shell stays in front: dnsmasq sheds the signal that ends it with its parent.
+    // The shell stays in front: dnsmasq sheds the signal that ends it with its parent. Not being a daemon, it
+    // stays the user it is.
     let server = net.start(&format!(
-        "dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --log-facility=- \
-         --user=root --pid-file= --listen-address=10.0.0.1,fd00::1 --bind-interfaces \
+        "dnsmasq --no-daemon --conf-file=/dev/null --no-resolv --no-hosts \
+         --listen-address=10.0.0.1,fd00::1 --bind-interfaces \
          --host-record=lecture.test,192.0.2.7,2001:db8::7 $(seq -f '--txt-record=long.test,%g{long}' 20) 2>&1; exit"
     ))?;
     server.wait_for_line("started")?;

@@ -493,7 +493,7 @@ pub(crate) fn getpeername_found(found: &Found, fd: BorrowedFd<'_>) -> io::Result
 }
 
 /// Reads an option into `value` and says how many bytes it has, see getsockopt(2) and
-/// [`option`](crate::option).
+/// [`option`](mod@option).
 ///
 /// # Errors
 /// `ENOPROTOOPT` for an option that the socket does not have.
@@ -502,7 +502,7 @@ pub fn getsockopt(fd: impl AsFd, level: i32, name: i32, value: &mut [u8]) -> io:
     option::read(&table::find(fd)?, fd, level, name, value)
 }
 
-/// Sets an option, see setsockopt(2) and [`option`](crate::option).
+/// Sets an option, see setsockopt(2) and [`option`](mod@option).
 ///
 /// # Errors
 /// `ENOPROTOOPT` for an option that the socket does not have, `EINVAL` for a value that is too short,

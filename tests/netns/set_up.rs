@@ -103,7 +103,9 @@ fn a_capture_opens_in_wiresharks_tools(net: &Net) -> Result<()> {
     listener.accept()?.0.read_to_string(&mut text)?;
     stack.shutdown(std::time::Duration::from_secs(5))?;
     drop(stack);
-    let shown = net.run(&format!("tcpdump -nn -A -r {} 2>/dev/null", file.display()))?;
+    // Debian's tcpdump becomes another user when root starts it, which root of a user namespace cannot: for
+    // it, somebody else starts it.
+    let shown = net.run(&format!("unshare --user tcpdump -nn -A -r {}", file.display()))?;
     std::fs::remove_file(&file)?;
     for part in ["ARP, Request who-has 10.0.0.1", "10.0.0.2.", "Flags [S]", "Flags [S.]", "seen on the wire"]
     {

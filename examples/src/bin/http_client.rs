@@ -22,7 +22,7 @@ struct Args {
     /// Show the header lines of the answer too
     #[arg(long)]
     headers: bool,
-    /// http://ADDRESS[:PORT]/PATH; an IPv6 address stands in brackets
+    /// http://ADDRESS/PATH or http://ADDRESS:PORT/PATH; an IPv6 address stands in brackets
     url: Url,
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use ioth::net::{TcpListener, TcpStream};
 use ioth::{AF_INET, AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, Stack};
@@ -22,24 +22,15 @@ const NODES: &str = "ip=10.0.0.1/24,ip=fd00::1/64";
 /// Serves HTTP on two stacks and fetches pages from both, to show which network answers what.
 #[derive(Parser)]
 struct Args {
-    /// The first stack: a network locator, then its configuration
-    #[arg(long, default_value = RED, value_name = "VNL,CONFIG")]
-    red: StackArg,
-    /// The second stack
-    #[arg(long, default_value = BLUE, value_name = "VNL,CONFIG")]
-    blue: StackArg,
-    /// The network namespace that holds the TAP of red
+    /// The stacks, red and then blue: a network locator, then its configuration
+    #[arg(long, default_values = [RED, BLUE], value_name = "VNL,CONFIG")]
+    stack: Vec<StackArg>,
+    /// The network namespaces that hold the TAPs of red and of blue
     #[arg(long, value_name = "NAME")]
-    red_netns: Option<String>,
-    /// The network namespace that holds the TAP of blue
-    #[arg(long, value_name = "NAME")]
-    blue_netns: Option<String>,
-    /// Pages to fetch from red
+    netns: Vec<String>,
+    /// Pages to fetch from both
     #[arg(long, value_name = "URL", default_values = ["http://10.0.0.1:8000/", "http://[fd00::1]:8000/"])]
-    fetch_red: Vec<String>,
-    /// Pages to fetch from blue
-    #[arg(long, value_name = "URL", default_values = ["http://10.0.0.1:8000/", "http://[fd00::1]:8000/"])]
-    fetch_blue: Vec<String>,
+    fetch: Vec<String>,
     /// The port to serve on
     #[arg(long, default_value_t = 80)]
     port: u16,
@@ -53,29 +44,34 @@ struct Args {
 }
 
 fn main() -> anyhow::Result<()> {
-    let mut args = Args::parse();
+    let args = Args::parse();
+    let Ok([mut red, mut blue]) = <[StackArg; 2]>::try_from(args.stack) else {
+        bail!("--stack is given twice, once for each network");
+    };
     if args.in_process {
-        args.red.vnl = "switch://red".into();
-        args.blue.vnl = "switch://blue".into();
+        red.vnl = "switch://red".into();
+        blue.vnl = "switch://blue".into();
     }
-    let red = ("red", build(&args.red, args.red_netns.as_deref())?);
-    let blue = ("blue", build(&args.blue, args.blue_netns.as_deref())?);
-    println!("one process, two stacks:\n  red  is {}\n  blue is {}", args.red, args.blue);
+    println!("one process, two stacks:\n  red  is {red}\n  blue is {blue}");
+    let vnls = [("red", red.vnl.clone()), ("blue", blue.vnl.clone())];
+    let mut namespaces = args.netns.iter().map(String::as_str);
+    let red = ("red", build(&red, namespaces.next())?);
+    let blue = ("blue", build(&blue, namespaces.next())?);
     for (network, stack) in [&red, &blue] {
         serve(stack, args.port, &format!("the process with two stacks, on {network}"))?;
     }
     // Without TAPs the other machines of the networks are stacks too.
     let mut nodes = Vec::new();
     if args.in_process {
-        for (network, vnl) in [("red", args.red.vnl), ("blue", args.blue.vnl)] {
+        for (network, vnl) in vnls {
             let node = Stack::new(&vnl, NODES)?;
             serve(&node, 8000, &format!("the other node of {network}"))?;
             nodes.push((network, node));
         }
     }
 
-    for ((network, stack), urls) in [(&red, &args.fetch_red), (&blue, &args.fetch_blue)] {
-        for url in urls {
+    for (network, stack) in [&red, &blue] {
+        for url in &args.fetch {
             println!("on {network:4} {url} is {}", fetch(stack, url)?);
         }
     }
