@@ -170,6 +170,10 @@ impl Shared {
 
     /// The addresses as last seen.
     pub(crate) fn names(&self) -> Names {
+        if self.inherited() {
+            // A thread of the parent may have held the lock at the fork: here nobody lets go of it.
+            return self.names.try_lock().map(|names| *names).unwrap_or_default();
+        }
         *self.names.lock()
     }
 

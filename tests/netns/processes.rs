@@ -1,17 +1,24 @@
 //! Processes with stacks: how they end, what they cost while nothing happens, what they leave behind.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ioth::Stack;
 use ioth::net::{TcpListener, TcpStream};
+use ioth_tests::child::Child;
 use ioth_tests::netns::{Net, Test};
 use ioth_tests::pattern;
 
 pub(crate) fn tests() -> Vec<Test> {
-    ioth_tests::tests![a_process_that_exits_loses_nothing, idle_stacks_cost_no_thread_and_leave_nothing,]
+    ioth_tests::tests![
+        a_process_that_exits_loses_nothing,
+        children_of_a_busy_process_make_stacks_of_their_own,
+        idle_stacks_cost_no_thread_and_leave_nothing,
+    ]
 }
 
 fn a_process_that_exits_loses_nothing(net: &Net) -> Result<()> {
@@ -35,6 +42,58 @@ fn a_process_that_exits_loses_nothing(net: &Net) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Connects, sends and closes between two stacks on a switch.
+fn exchange(red: &Stack, blue: &Stack, listener: &TcpListener) -> Result<()> {
+    let mut stream = TcpStream::connect(blue, listener.local_addr()?)?;
+    stream.write_all(b"word")?;
+    drop(stream);
+    let mut word = String::new();
+    listener.accept()?.0.read_to_string(&mut word)?;
+    ensure!(word == "word" && red.name() != blue.name());
+    Ok(())
+}
+
+/// What threads of the parent do at the moment of the fork must not matter to a child.
+fn children_of_a_busy_process_make_stacks_of_their_own(_: &Net) -> Result<()> {
+    let two = |name: &str| -> Result<_> {
+        let red = Stack::new(&format!("switch://{name}"), "ip=10.0.0.1/24")?;
+        let blue = Stack::new(&format!("switch://{name}"), "ip=10.0.0.2/24")?;
+        let listener = TcpListener::bind(&red, "10.0.0.1:80")?;
+        Ok((red, blue, listener))
+    };
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let busy: Vec<_> = ["one", "two"]
+            .map(|name| {
+                scope.spawn(|| {
+                    let (red, blue, listener) = two(name)?;
+                    let mut exchanges = 0;
+                    while !done.load(Relaxed) {
+                        exchange(&red, &blue, &listener)?;
+                        exchanges += 1;
+                    }
+                    anyhow::Ok(exchanges)
+                })
+            })
+            .into();
+        let children = || {
+            for _ in 0..100 {
+                let child = Child::start(|| {
+                    two("one").and_then(|(red, blue, listener)| exchange(&red, &blue, &listener)).is_ok()
+                })?;
+                ensure!(child.wait()?, "a child failed");
+            }
+            Ok(())
+        };
+        let result = children();
+        done.store(true, Relaxed);
+        for busy in busy {
+            ensure!(busy.join().expect("no panic")? > 0);
+        }
+        result
+    })
 }
 
 fn descriptors() -> Result<usize> {

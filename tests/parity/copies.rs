@@ -7,8 +7,8 @@ use ioth::{MSG_DONTWAIT, SO_REUSEADDR, SOCK_CLOEXEC, SOL_SOCKET};
 use ioth_tests::netns::Test;
 
 use crate::calls::{ERR, HUP, IN, NOTHING, RDHUP, option, plain_read, plain_send, recv, send};
-use crate::sys::Child;
 use crate::world::World;
+use ioth_tests::child::Child;
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = crate::behaviours![

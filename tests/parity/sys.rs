@@ -1,8 +1,7 @@
-//! The calls that no safe binding has: fork, select, and a descriptor that is none.
-#![expect(unsafe_code, reason = "fork(2) and select(2) have conditions that only the caller knows")]
+//! The calls that no safe binding has: select, and a descriptor that is none.
+#![expect(unsafe_code, reason = "select(2) has conditions that only the caller knows")]
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -11,35 +10,6 @@ use anyhow::{Result, ensure};
 pub(crate) fn never_open() -> BorrowedFd<'static> {
     // SAFETY: it is not -1, and RLIMIT_NOFILE never goes that far: no call can reach anything by it.
     unsafe { BorrowedFd::borrow_raw(i32::MAX) }
-}
-
-/// A forked child.
-#[derive(Debug)]
-pub(crate) struct Child(libc::pid_t);
-
-impl Child {
-    /// Forks. The child runs `body` and ends; it takes what it needs by reference, so that nothing is
-    /// dropped in it.
-    pub(crate) fn start(body: impl FnOnce() -> bool) -> Result<Self> {
-        // SAFETY: the child of a process with threads runs code of this program and glibc's malloc,
-        // which glibc makes usable after fork; it takes no lock another thread may hold, and ends by
-        // _exit, so no destructor or exit handler of the parent's state runs.
-        let pid = unsafe { libc::fork() };
-        if pid == 0 {
-            let good = catch_unwind(AssertUnwindSafe(body)).unwrap_or(false);
-            // SAFETY: it takes any status and does not return.
-            unsafe { libc::_exit(i32::from(!good)) }
-        }
-        ensure!(pid > 0, "fork: {}", std::io::Error::last_os_error());
-        Ok(Self(pid))
-    }
-
-    /// Waits for its end; whether it was good.
-    pub(crate) fn wait(self) -> Result<bool> {
-        let pid = rustix::process::Pid::from_raw(self.0);
-        let status = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty())?;
-        Ok(status.is_some_and(|(_, status)| status.exit_status() == Some(0)))
-    }
 }
 
 /// select(2) on one descriptor: whether it is readable, writable.

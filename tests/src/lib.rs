@@ -6,5 +6,6 @@
 //! | netns | `tests/netns` | namespaces: stacks against the kernel, see [`netns`] |
 //! | parity | `tests/parity` | namespaces: one body on the kernel's sockets and on ours |
 
+pub mod child;
 pub mod netns;
 pub mod pattern;

@@ -17,7 +17,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::core::Shared;
 use super::driver;
 use crate::link::switch::Switches;
-use crate::sys::process;
+use crate::sys::{arena, process};
 
 /// What the stacks of one process share. Make one and keep it; it lives as long as the process.
 #[derive(Debug)]
@@ -128,26 +128,29 @@ impl Runtime {
     /// To be called before fork(2), for pthread_atfork(3): holds the locks whose tables the child needs
     /// whole. One of the other two must follow.
     pub fn before_fork(&self) {
-        let held = (self.stacks.lock_arc(), self.descriptors.lock_arc());
-        HELD.with_borrow_mut(|slot| *slot = Some(held));
+        let held = (self.stacks.lock_arc(), self.descriptors.lock_arc(), arena::hold());
+        HELD.set(Some(held));
     }
 
     /// To be called after fork(2) in the parent.
     pub fn after_fork_in_parent(&self) {
-        HELD.with_borrow_mut(|slot| drop(slot.take()));
+        drop(HELD.take());
     }
 
     /// To be called after fork(2) in the child: closes what belongs to the parent's engine, and makes sure
     /// that nothing of it is ever dropped.
     pub fn after_fork_in_child(&self) {
         self.forked.store(true, Ordering::Relaxed);
-        self.after_fork_in_parent();
-        for stack in self.stacks.lock().drain(..) {
+        let Some((mut stacks, mut descriptors, arenas)) = HELD.take() else { return };
+        for stack in stacks.drain(..) {
             std::mem::forget(stack.upgrade());
         }
-        for fd in self.descriptors.lock().drain() {
+        for fd in descriptors.drain() {
             process::close(fd);
         }
+        // Nobody locks these two again, and others may have been waiting for them that do not exist here.
+        std::mem::forget((stacks, descriptors));
+        drop(arenas);
     }
 
     /// To be called when the process exits: takes what applications left in their descriptors, closes every
@@ -164,7 +167,8 @@ impl Runtime {
     }
 }
 
-type HeldLocks = (ArcMutexGuard<RawMutex, Vec<Weak<Shared>>>, ArcMutexGuard<RawMutex, HashSet<RawFd>>);
+type HeldLocks =
+    (ArcMutexGuard<RawMutex, Vec<Weak<Shared>>>, ArcMutexGuard<RawMutex, HashSet<RawFd>>, arena::Held);
 
 thread_local! {
     /// The locks that this thread holds while it forks.

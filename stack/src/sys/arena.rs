@@ -9,8 +9,8 @@ use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::slice;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use parking_lot::Mutex;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 
 /// Address space reserved at a time, in bytes.
@@ -22,6 +22,8 @@ const CLASSES: usize = 16;
 /// Freed blocks of each size that keep their pages, so that short connections do not fault them in anew.
 const KEEP_WARM: usize = 32;
 
+/// The standard library's mutex: it is held across fork(2), and letting go of it in the child needs nothing but
+/// itself.
 static ARENAS: Mutex<Arenas> = Mutex::new(Arenas {
     next: 0,
     end: 0,
@@ -29,6 +31,7 @@ static ARENAS: Mutex<Arenas> = Mutex::new(Arenas {
     cold: [const { Vec::new() }; CLASSES],
 });
 
+#[derive(Debug)]
 struct Arenas {
     /// Unused part of the current mapping, as addresses.
     next: usize,
@@ -37,6 +40,19 @@ struct Arenas {
     warm: [Vec<Block>; CLASSES],
     /// Freed blocks without pages.
     cold: [Vec<Block>; CLASSES],
+}
+
+/// Keeps the arenas as they are while it is held: across fork(2), so that the child finds them whole.
+#[derive(Debug)]
+pub(crate) struct Held(#[expect(dead_code, reason = "held, not used")] MutexGuard<'static, Arenas>);
+
+/// Waits until nobody works on the arenas.
+pub(crate) fn hold() -> Held {
+    Held(lock())
+}
+
+fn lock() -> MutexGuard<'static, Arenas> {
+    ARENAS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A block of `SMALLEST << class` bytes that nobody else has.
@@ -118,7 +134,7 @@ impl Block {
         if len == 0 || class >= CLASSES {
             return Err(io::Error::from_raw_os_error(libc::ENOBUFS));
         }
-        let mut arenas = ARENAS.lock();
+        let mut arenas = lock();
         if let Some(block) = arenas.warm[class].pop().or_else(|| arenas.cold[class].pop()) {
             return Ok(block);
         }
@@ -135,7 +151,7 @@ impl Block {
 
     /// Takes the block back.
     fn give(self) {
-        let mut arenas = ARENAS.lock();
+        let mut arenas = lock();
         if arenas.warm[self.class].len() < KEEP_WARM {
             arenas.warm[self.class].push(self);
             return;
@@ -163,6 +179,8 @@ fn reserve() -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
@@ -180,11 +198,46 @@ mod tests {
             assert!(rings.0.iter().all(|byte| byte == i));
             assert!(rings.1.iter().all(|byte| *byte == !*i));
         }
-        let before = ARENAS.lock().next;
+        let before = lock().next;
         drop(all);
         let again = WithRings::new(8192, 4096, |receive, send| (receive, send)).unwrap();
         assert_eq!(again.0.len(), 8192);
-        assert!(ARENAS.lock().next >= before);
+        assert!(lock().next >= before);
+    }
+
+    #[test]
+    fn a_child_of_a_busy_process_finds_them_whole() {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    drop(WithRings::new(4096, 4096, |receive, send| (receive, send)));
+                }
+            });
+            let statuses: Vec<_> = (0..100).map(|_| child_that_takes_rings()).collect();
+            done.store(true, Ordering::Relaxed);
+            assert!(statuses.iter().all(|status| *status == 0), "{statuses:?}");
+        });
+    }
+
+    /// The wait status of a child that leases rings, or is ended by a signal after 5 seconds.
+    fn child_that_takes_rings() -> i32 {
+        let held = hold();
+        // SAFETY: the child uses nothing but the arenas, which are held, and its own memory, and ends by _exit.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            // SAFETY: alarm has no conditions.
+            unsafe { libc::alarm(5) };
+            drop(held);
+            let rings = WithRings::new(4096, 4096, |receive, send| (receive, send));
+            // SAFETY: _exit takes any status and does not return.
+            unsafe { libc::_exit(i32::from(rings.is_err())) };
+        }
+        drop(held);
+        let mut status = -1;
+        // SAFETY: waitpid wants a pointer to an int to write, which lives across the call.
+        unsafe { libc::waitpid(pid, &raw mut status, 0) };
+        status
     }
 
     #[test]
