@@ -51,6 +51,7 @@
 //! | poll(2) on a fresh stream socket | `OUT`; TCP shows `OUT\|HUP` |
 //! | plain write(2) before connect | waits and is sent once connected; TCP says `EPIPE` |
 //! | plain recv(2) after a fault | always `ECONNRESET`; the calls of this crate and `SO_ERROR` say which |
+//! | poll(2) after a reset behind the end of the stream | `IN\|OUT\|HUP\|RDHUP`; TCP shows `ERR`, too |
 //! | plain send(2) after a reset | `EPIPE` at once; TCP says `ECONNRESET` first |
 //! | plain read(2), write(2) on a datagram socket without peer | an address of 32 bytes is in front |
 //! | datagrams larger than a frame | `EMSGSIZE`: they are not sent in fragments, nor put together |

@@ -68,8 +68,14 @@ pub(crate) fn accept(socket: &Socket, fd: BorrowedFd<'_>, flags: i32) -> io::Res
     let shared = &socket.shared;
     check(shared, flags)?;
     let stack = socket.home.reach()?;
-    if let Some(result) = stack.run(|cx| step(cx, socket, fd, flags, false)) {
-        return result;
+    match stack.run(|cx| step(cx, socket, fd, flags, false)) {
+        Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+            return stack
+                .run_fresh(|cx| step(cx, socket, fd, flags, false))
+                .unwrap_or_else(|| fail(Errno::AGAIN));
+        }
+        Some(result) => return result,
+        None => {}
     }
     shared.waiting.fetch_add(1, Relaxed);
     let result =

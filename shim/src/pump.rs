@@ -100,7 +100,12 @@ impl Stream {
         let over = ready.read_closed && cx.engine.recv_queue(id) == 0;
         if ready.error && over {
             let error = cx.engine.take_error(id).unwrap_or(Error::ConnectionReset);
-            return self.fault(id, cx, error);
+            if !ready.peer_finished {
+                return self.fault(id, cx, error);
+            }
+            // Whoever reads finds the end of the stream, as on Linux; whoever sends or asks, the error.
+            self.shared.error.store(error.errno(), Relaxed);
+            return self.finish(id, cx);
         }
         if over && !self.told && self.shared.waiting.load(Relaxed) == 0 {
             pair::end_of_stream(self.end.as_fd());

@@ -59,6 +59,9 @@ pub(crate) fn receive_with<T>(
     let stack = socket.home.reach()?;
     match stack.run(|cx| step(cx, false)) {
         Step::Wait => {}
+        Step::Done(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+            return Ok(Some(stack.run_fresh(|cx| step(cx, false))));
+        }
         step => return Ok(Some(step)),
     }
     shared.waiting.fetch_add(1, Relaxed);
@@ -204,6 +207,9 @@ pub(crate) fn transmit(socket: &Socket, fd: BorrowedFd<'_>, data: &[u8], flags: 
     let stack = socket.home.reach()?;
     let mut sent = 0;
     let step = match stack.run(|cx| transmit_step(cx, socket, fd, data, flags, &mut sent)) {
+        Step::Done(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+            stack.run_fresh(|cx| transmit_step(cx, socket, fd, data, flags, &mut sent))
+        }
         Step::Wait => stack
             .wait(socket.id, shared.settings.send_deadline(), |cx| {
                 match transmit_step(cx, socket, fd, data, flags, &mut sent) {

@@ -175,3 +175,27 @@ fn datagrams_go_both_ways_and_show_in_poll() {
     wait_for(&client, PollFlags::IN);
     assert_eq!(ioth::recv(&client, &mut room[..2], ioth::MSG_TRUNC).expect("a datagram"), 10);
 }
+
+/// What has arrived is there for a call that does not wait, whoever runs the stack otherwise.
+#[test]
+fn a_call_that_does_not_wait_sees_what_has_arrived() {
+    let (red, blue) = net("arrived");
+    let (ours, theirs) = connection(&red, &blue);
+    ours.set_nodelay(true).expect("an option");
+    let (here, there) = (UdpSocket::bind(&blue, "10.0.0.2:9"), UdpSocket::bind(&red, "10.0.0.1:9"));
+    let (here, there) = (here.expect("a free port"), there.expect("a free port"));
+    let listener = TcpListener::bind(&red, "10.0.0.1:8").expect("a free port");
+    listener.set_nonblocking(true).expect("a flag");
+    for turn in 0..100u8 {
+        // On a switch a frame has arrived when it was sent.
+        ioth::send(&ours, &[turn], 0).expect("room");
+        let mut byte = [0];
+        assert_eq!(ioth::recv(&theirs, &mut byte, ioth::MSG_DONTWAIT).expect("it has arrived"), 1);
+        assert_eq!(byte, [turn]);
+        here.send_to(&[turn], "10.0.0.1:9").expect("room");
+        assert_eq!(ioth::recv(&there, &mut byte, ioth::MSG_DONTWAIT).expect("it has arrived"), 1);
+        let client = TcpStream::connect(&blue, "10.0.0.1:8").expect("a listener");
+        let (_server, peer) = listener.accept().expect("it has arrived");
+        assert_eq!(peer, client.local_addr().expect("connected"));
+    }
+}

@@ -52,7 +52,7 @@ impl Stack {
         self.0.shared.run(false, f)
     }
 
-    /// The same, but takes in first what has arrived.
+    /// The same, but takes in first what has arrived: for a call that would find nothing and does not wait.
     pub fn run_fresh<R>(&self, f: impl FnOnce(&mut Context<'_>) -> R) -> R {
         self.0.shared.run(true, f)
     }

@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ioth_tests::tests![
         a_process_that_exits_loses_nothing,
         children_of_a_busy_process_make_stacks_of_their_own,
+        copies_in_a_process_that_starts_keep_nothing_alive,
         idle_stacks_cost_no_thread_and_leave_nothing,
     ]
 }
@@ -94,6 +95,39 @@ fn children_of_a_busy_process_make_stacks_of_their_own(_: &Net) -> Result<()> {
         }
         result
     })
+}
+
+/// Between fork and exec a new process holds copies of all descriptors, the engine's ends too.
+fn copies_in_a_process_that_starts_keep_nothing_alive(_: &Net) -> Result<()> {
+    let red = Stack::new("switch://lab", "ip=10.0.0.1/24")?;
+    let blue = Stack::new("switch://lab", "ip=10.0.0.2/24")?;
+    let listener = TcpListener::bind(&red, "10.0.0.1:80")?;
+    let mut reset = TcpStream::connect(&blue, "10.0.0.1:80")?;
+    let mut peer = listener.accept()?.0;
+    let mut ended = TcpStream::connect(&blue, "10.0.0.1:80")?;
+    let _other = listener.accept()?.0;
+    let _bystander = Child::bystander()?;
+
+    // What cannot be delivered before the stack ends makes it a reset.
+    peer.set_nonblocking(true)?;
+    let mut taken = Instant::now();
+    while taken.elapsed() < Duration::from_millis(100) {
+        if peer.write(&[7; 10_000]).is_ok() {
+            taken = Instant::now();
+        }
+    }
+    ensure!(red.shutdown(Duration::from_millis(50)).is_err(), "all of it was delivered");
+    let mut heard = Vec::new();
+    let error = reset.read_to_end(&mut heard).err().and_then(|error| error.raw_os_error());
+    ensure!(error == Some(libc::ECONNRESET), "{error:?} after {} bytes", heard.len());
+    let error = reset.write(b"more").err().and_then(|error| error.raw_os_error());
+    ensure!(error == Some(libc::EPIPE), "{error:?}");
+
+    blue.shutdown(Duration::from_millis(100)).ok();
+    let error = ended.write(b"more").err().and_then(|error| error.raw_os_error());
+    ensure!(error.is_some(), "a stack that was shut down took data");
+    ensure!(ended.read(&mut [0; 10])? == 0, "the error was told");
+    Ok(())
 }
 
 fn descriptors() -> Result<usize> {

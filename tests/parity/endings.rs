@@ -34,6 +34,9 @@ pub(crate) fn tests() -> Vec<Test> {
         close_with_linger_of_zero,
         close_then_the_peer_sends,
         close_then_the_peer_sends_plainly,
+        reset_behind_the_end,
+        reset_behind_the_end_and_a_word,
+        reset_behind_the_end_read_plainly,
         reset_while_sending,
         reset_tells_so_error,
         data_before_a_reset,
@@ -289,7 +292,7 @@ fn close_then_the_peer_sends(w: &World) -> Result<()> {
     w.note("close", ioth::close(ours));
     w.poll("told", &theirs, IN | RDHUP);
     w.note("send", send(&theirs, "nobody reads"));
-    w.poll("reset", &theirs, ERR | HUP);
+    poll_reset_behind_the_end(w, &theirs);
     w.note("send again", send(&theirs, "x"));
     w.note("and again", send(&theirs, "x"));
     w.note("recv", recv(&theirs, 10, 0));
@@ -302,9 +305,62 @@ fn close_then_the_peer_sends_plainly(w: &World) -> Result<()> {
     w.note("close", ioth::close(ours));
     w.poll("told", &theirs, IN | RDHUP);
     w.note("send", plain_send(&theirs, "nobody reads"));
-    w.poll("reset", &theirs, ERR | HUP);
+    poll_reset_behind_the_end(w, &theirs);
     // After a close, TCP says EPIPE, too.
     w.note("send again", plain_send(&theirs, "x"));
+    Ok(())
+}
+
+/// The peer has closed, and answers what it is sent with a reset.
+fn closed_and_reset(w: &World, word: &str) -> Result<OwnedFd> {
+    let (ours, theirs) = w.pair()?;
+    send(&ours, word)?;
+    w.note("close", ioth::close(ours));
+    w.settle(&theirs, RDHUP);
+    w.note("send", send(&theirs, "nobody reads"));
+    w.settle(&theirs, HUP);
+    Ok(theirs)
+}
+
+/// What poll shows of it.
+fn poll_reset_behind_the_end(w: &World, theirs: &OwnedFd) {
+    w.documented(
+        "poll(2) after a reset behind the end of the stream",
+        &w.server,
+        ("IN|OUT|ERR|HUP|RDHUP", "IN|OUT|HUP|RDHUP"),
+        w.settle(theirs, HUP),
+    );
+}
+
+fn reset_behind_the_end(w: &World) -> Result<()> {
+    let theirs = closed_and_reset(w, "")?;
+    w.note("recv", recv(&theirs, 10, 0));
+    w.note("recv again", recv(&theirs, 10, 0));
+    w.note("peek", recv(&theirs, 10, MSG_PEEK));
+    poll_reset_behind_the_end(w, &theirs);
+    w.note("send", send(&theirs, "x"));
+    w.note("send again", send(&theirs, "x"));
+    w.note("recv at last", recv(&theirs, 10, 0));
+    w.note("SO_ERROR", pending(&theirs));
+    Ok(())
+}
+
+fn reset_behind_the_end_and_a_word(w: &World) -> Result<()> {
+    let theirs = closed_and_reset(w, "word")?;
+    poll_reset_behind_the_end(w, &theirs);
+    w.note("recv", recv(&theirs, 2, 0));
+    w.note("recv the rest", recv(&theirs, 10, 0));
+    w.note("recv the end", recv(&theirs, 10, 0));
+    w.note("SO_ERROR", pending(&theirs));
+    w.note("SO_ERROR again", pending(&theirs));
+    w.note("recv", recv(&theirs, 10, 0));
+    Ok(())
+}
+
+fn reset_behind_the_end_read_plainly(w: &World) -> Result<()> {
+    let theirs = closed_and_reset(w, "word")?;
+    w.note("read", plain_read(&theirs, 10));
+    w.note("read the end", plain_read(&theirs, 10));
     Ok(())
 }
 
@@ -371,7 +427,7 @@ fn close_of_a_half_closed_connection(w: &World) -> Result<()> {
     w.settle(&theirs, RDHUP);
     w.note("close", ioth::close(ours));
     w.note("send", send(&theirs, "late"));
-    w.poll("reset", &theirs, ERR | HUP);
+    poll_reset_behind_the_end(w, &theirs);
     w.note("close", ioth::close(theirs));
     Ok(())
 }

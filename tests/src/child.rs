@@ -29,6 +29,25 @@ impl Child {
         Ok(Self(pid))
     }
 
+    /// Starts one that does nothing, and hears of nothing: as a process that is being started, before its exec,
+    /// it holds copies of all descriptors. It ends when this is dropped as a [`Bystander`].
+    ///
+    /// # Errors
+    /// Those of clone(2).
+    pub fn bystander() -> Result<Bystander> {
+        // SAFETY: clone with a signal and nothing else is fork(2) without its handlers; the child calls pause and
+        // _exit only, which touch no memory of the parent's other threads.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(libc::SIGCHLD), 0, 0, 0, 0) };
+        if pid == 0 {
+            // SAFETY: pause has no conditions.
+            unsafe { libc::pause() };
+            // SAFETY: it takes any status and does not return.
+            unsafe { libc::_exit(0) };
+        }
+        ensure!(pid > 0, "clone: {}", std::io::Error::last_os_error());
+        Ok(Bystander(Self(libc::pid_t::try_from(pid)?)))
+    }
+
     /// Waits for its end; whether it was good.
     ///
     /// # Errors
@@ -37,5 +56,17 @@ impl Child {
         let pid = rustix::process::Pid::from_raw(self.0);
         let status = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty())?;
         Ok(status.is_some_and(|(_, status)| status.exit_status() == Some(0)))
+    }
+}
+
+/// See [`Child::bystander`].
+#[derive(Debug)]
+pub struct Bystander(Child);
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        // SAFETY: kill has no conditions; the process is a child that was not waited for, so the number is its.
+        unsafe { libc::kill(self.0.0, libc::SIGKILL) };
+        let _ = Child(self.0.0).wait();
     }
 }

@@ -221,7 +221,12 @@ impl Shared {
         if self.missed.load(Ordering::Relaxed) {
             self.missed.store(false, Ordering::Relaxed);
             core.attachments.tick();
-            core.settle(self.now());
+            // Whoever leads takes in what arrives.
+            if core.led {
+                core.settle(self.now());
+            } else {
+                self.catch_up(core);
+            }
         }
         if core.long_led && !core.attachments.deferred.is_empty() {
             // The driver comes seldom now, and has not heard of this.

@@ -51,6 +51,8 @@ pub struct Readiness {
     pub error: bool,
     /// A connect is under way.
     pub connecting: bool,
+    /// The peer's end of the stream has come: a receive behind what waits gives 0, whatever error came later.
+    pub peer_finished: bool,
 }
 
 /// Switches and sizes of an endpoint; what setsockopt(2) changes.

@@ -67,7 +67,7 @@ impl Engine {
                 read_closed: datagram.read_shutdown || self.down,
                 write_closed: datagram.write_shutdown || self.down,
                 error: endpoint.error.is_some() || self.down,
-                connecting: false,
+                ..Readiness::default()
             },
         }
     }

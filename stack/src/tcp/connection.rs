@@ -511,7 +511,10 @@ impl Connection {
 
     /// What a receive without data says.
     fn end_of_stream(&mut self) -> Result<usize, Error> {
-        if let Some(error) = self.error.take() {
+        // As Linux: behind the peer's FIN there is the end, not the error that came later.
+        if self.fin.is_none()
+            && let Some(error) = self.error.take()
+        {
             return Err(error);
         }
         if self.at_end() { Ok(0) } else { Err(Error::WouldBlock) }
@@ -536,6 +539,7 @@ impl Connection {
             write_closed,
             error: self.error.is_some(),
             connecting: self.phase == Phase::Connecting,
+            peer_finished: self.fin.is_some(),
         }
     }
 }
