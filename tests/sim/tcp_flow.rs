@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
-use ioth_stack::{EndpointId, Error, Options};
+use ioth_stack::{EndpointId, Error, Options, Shutdown};
 
-use crate::wire::{Fate, Host, Wire, frames::Tcp};
+use crate::wire::{Fate, Host, Port, Wire, frames::Tcp};
+
+/// What a send ring of 512 KiB holds: whole segments of 1460 bytes.
+const RING: usize = 512 * 1024 / 1460 * 1460;
+
+/// Payload of a full super-frame: 44 segments.
+const FULL: usize = 44 * 1460;
 
 /// Payload lengths of what a host sent.
 fn lengths(wire: &Wire, host: Host) -> Vec<usize> {
@@ -141,14 +147,14 @@ fn a_closed_window_is_no_reason_to_give_up_rfc_1122_4_2_2_17() {
 #[test]
 fn a_full_ring_takes_nothing_until_half_of_it_is_free() {
     let (mut wire, (a, one), (b, other)) = pair();
-    assert_eq!(wire.send(a, one, &vec![1; 1 << 20]), Ok(512 * 1024));
+    assert_eq!(wire.send(a, one, &vec![1; 1 << 20]), Ok(RING));
     assert_eq!(wire.send(a, one, b"x"), Err(Error::WouldBlock));
     assert!(!wire[a].readiness(one).writable);
     assert!(wire.run_until(Duration::from_secs(10), |wire| {
         let _ = wire.try_recv(b, other);
         wire[a].readiness(one).writable
     }));
-    assert!(wire[a].send_room(one) >= 256 * 1024);
+    assert!(wire[a].send_room(one) >= RING / 2);
 }
 
 #[test]
@@ -166,8 +172,77 @@ fn an_idle_connection_is_silent() {
 fn a_turn_of_the_engine_is_bounded() {
     // The application sends no more: what is in the ring and the window is all a turn may send.
     let (mut wire, (a, one), _) = pair();
-    assert_eq!(wire.send(a, one, &vec![1; 1 << 20]), Ok(512 * 1024));
+    assert_eq!(wire.send(a, one, &vec![1; 1 << 20]), Ok(RING));
     let now = wire.now();
     let count = std::iter::from_fn(|| wire[a].poll_transmit(now)).count();
     assert!((1..=360).contains(&count), "{count}");
+}
+
+/// A pair whose links take super-frames, with a window that is open wide, and `count` of them under way.
+fn pair_with_super_frames(count: usize) -> (Wire, (Host, EndpointId), (Host, EndpointId)) {
+    let port = Port { mtu: 1500, offload: true, ..Port::default() };
+    let (mut wire, a, b) = Wire::pair_on(port, port);
+    wire.latency = Duration::from_millis(20);
+    let (one, other) = wire.connected(a, b, "10.0.0.2:80");
+    // The congestion window opens by a segment for each acknowledgement.
+    for _ in 0..100 {
+        assert_eq!(wire.send(a, one, &[1; 4 * FULL]), Ok(4 * FULL));
+        wire.run(Duration::from_secs(1));
+        while wire.try_recv(b, other).is_ok() {}
+        wire.run(Duration::from_secs(1));
+    }
+    wire.record.clear();
+    if count > 0 {
+        assert_eq!(sent(&mut wire, (a, one), count * FULL), vec![FULL; count]);
+    }
+    (wire, (a, one), (b, other))
+}
+
+/// Sends, and gives the lengths of what has left since the record began.
+fn sent(wire: &mut Wire, (host, id): (Host, EndpointId), len: usize) -> Vec<usize> {
+    assert_eq!(wire.send(host, id, &vec![1; len]), Ok(len));
+    wire.run(Duration::ZERO);
+    lengths(wire, host)
+}
+
+#[test]
+fn part_of_a_super_frame_waits_for_the_rest() {
+    let (mut wire, one, _) = pair_with_super_frames(2);
+    assert_eq!(sent(&mut wire, one, FULL - 5000), [FULL, FULL]);
+    assert_eq!(sent(&mut wire, one, 5000), [FULL, FULL, FULL]);
+}
+
+#[test]
+fn part_of_a_super_frame_waits_a_millisecond_at_most() {
+    let (mut wire, one, _) = pair_with_super_frames(2);
+    let start = wire.now();
+    assert_eq!(sent(&mut wire, one, 14_600), [FULL, FULL]);
+    wire.run(Duration::from_millis(10));
+    assert_eq!(lengths(&wire, one.0), [FULL, FULL, 14_600]);
+    let last = wire.sent_by(one.0).last().unwrap().at;
+    assert_eq!(last - start, Duration::from_millis(1));
+}
+
+#[test]
+fn part_of_a_super_frame_does_not_wait_with_little_under_way() {
+    let (mut wire, one, _) = pair_with_super_frames(0);
+    assert_eq!(sent(&mut wire, one, 14_600), [14_600]);
+    assert_eq!(sent(&mut wire, one, 1460), [14_600, 1460]);
+}
+
+#[test]
+fn part_of_a_super_frame_does_not_wait_for_who_asks_for_no_delay() {
+    let (mut wire, one, _) = pair_with_super_frames(2);
+    wire[one.0].set_options(one.1, Options { nodelay: true, ..Options::default() }).unwrap();
+    assert_eq!(sent(&mut wire, one, 14_600), [FULL, FULL, 14_600]);
+}
+
+#[test]
+fn part_of_a_super_frame_does_not_wait_before_the_end() {
+    let (mut wire, one, _) = pair_with_super_frames(2);
+    assert_eq!(sent(&mut wire, one, 14_600), [FULL, FULL]);
+    let now = wire.now();
+    wire[one.0].shutdown(now, one.1, Shutdown::Write).unwrap();
+    wire.run(Duration::ZERO);
+    assert_eq!(lengths(&wire, one.0), [FULL, FULL, 14_600]);
 }

@@ -326,11 +326,21 @@ impl Engine {
 
     /// Puts a connection on the transmit list.
     pub(crate) fn want_transmit(&mut self, id: EndpointId) {
-        if let Some(connection) = self.connection_mut(id)
-            && !connection.listed
-        {
-            connection.listed = true;
-            self.transmit.push_back(id);
+        self.list(id, false);
+    }
+
+    /// The same, where nothing but new data is to be sent.
+    pub(crate) fn want_transmit_data(&mut self, id: EndpointId) {
+        self.list(id, true);
+    }
+
+    fn list(&mut self, id: EndpointId, only_data: bool) {
+        if let Some(connection) = self.connection_mut(id) {
+            let listed = connection.listed;
+            connection.ask(only_data);
+            if !listed {
+                self.transmit.push_back(id);
+            }
         }
     }
 

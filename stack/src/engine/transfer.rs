@@ -19,7 +19,7 @@ impl Engine {
             return self.send_to(now, id, data, None);
         }
         let sent = self.stream_mut(id, Error::BrokenPipe)?.send(now, data)?;
-        self.want_transmit(id);
+        self.want_transmit_data(id);
         Ok(sent)
     }
 
@@ -34,7 +34,7 @@ impl Engine {
         f: impl FnOnce(&mut [u8]) -> usize,
     ) -> Result<usize, Error> {
         let sent = self.stream_mut(id, Error::BrokenPipe)?.send_with(now, f)?;
-        self.want_transmit(id);
+        self.want_transmit_data(id);
         Ok(sent)
     }
 

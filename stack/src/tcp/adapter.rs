@@ -60,16 +60,28 @@ impl Path {
         self.shown_mtu() - ip::V4_HEADER_LEN - segment::HEADER_LEN
     }
 
+    /// Payload of a full super-frame: whole segments only, as a short tail would be a runt on the wire.
+    /// `None` where there are no super-frames.
+    pub(crate) fn super_payload(self) -> Option<usize> {
+        let headers = ethernet::HEADER_LEN + self.header_len() + segment::HEADER_LEN;
+        let segments = (MAX_SUPER_FRAME - headers) / self.mss();
+        self.offload.then(|| segments.max(1) * self.mss())
+    }
+
+    /// The send ring that is asked for, a little smaller: it holds whole super-frames, or whole segments, so
+    /// that what is sent in order does not end in a part of one at each turn of the ring.
+    pub(crate) fn whole(self, ring: usize) -> usize {
+        let unit = self.super_payload().filter(|unit| *unit <= ring).unwrap_or_else(|| self.mss());
+        if unit <= ring { ring / unit * unit } else { ring }
+    }
+
     fn capabilities(self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
         capabilities.max_transmission_unit = self.shown_mtu();
         capabilities.checksum = ChecksumCapabilities::ignored();
-        if self.offload {
+        if let Some(payload) = self.super_payload() {
             let headers = ip::V4_HEADER_LEN + segment::HEADER_LEN;
-            let room = MAX_SUPER_FRAME - ethernet::HEADER_LEN - self.header_len() - segment::HEADER_LEN;
-            // Whole segments only: a super-frame with a short tail leaves a runt on the wire.
-            let payload = (room / self.mss()).max(1) * self.mss();
             capabilities.segmentation.tcpv4 = NonZeroUsize::new(headers + payload);
         }
         capabilities

@@ -104,6 +104,13 @@ pub(crate) struct Connection {
     /// Payload that arrived since a segment left.
     ack_owed: usize,
     mss: usize,
+    nodelay: bool,
+    /// Payload of a full super-frame, if there are any.
+    super_payload: Option<usize>,
+    /// The sequence number behind all data that the application sent.
+    written: u32,
+    /// Nothing but new data asks for a transmission: what does not fill a super-frame may wait for more.
+    only_data: bool,
 }
 
 impl Connection {
@@ -115,7 +122,7 @@ impl Connection {
         settings: Settings,
         isn: u32,
     ) -> io::Result<Self> {
-        let mut connection = Self::new(now, tuple, path, settings, Phase::Connecting)?;
+        let mut connection = Self::new(now, tuple, path, settings, isn, Phase::Connecting)?;
         connection.patience = Some(SYN_TIMEOUT);
         connection.tcb.connect(now, isn, tuple.local_port, tuple.remote_port);
         connection.guard.connecting(isn);
@@ -132,7 +139,7 @@ impl Connection {
         arrived: Arrived<'_>,
     ) -> io::Result<Option<Self>> {
         let Arrived { bytes, tcp, seg } = arrived;
-        let mut connection = Self::new(now, tuple, path, settings, Phase::Embryonic)?;
+        let mut connection = Self::new(now, tuple, path, settings, isn, Phase::Embryonic)?;
         connection.patience = Some(SYN_ACK_TIMEOUT);
         let passed = connection.guard.inbound(&mut bytes[tcp..], &seg, None) == Verdict::Pass
             && connection.tcb.accept(now, isn, tuple.local_port, bytes, tcp).is_ok()
@@ -140,8 +147,15 @@ impl Connection {
         Ok(passed.then_some(connection))
     }
 
-    fn new(now: Instant, tuple: Tuple, path: Path, settings: Settings, phase: Phase) -> io::Result<Self> {
-        let mut tcb = Tcb::new(path, settings.receive, settings.send)?;
+    fn new(
+        now: Instant,
+        tuple: Tuple,
+        path: Path,
+        settings: Settings,
+        isn: u32,
+        phase: Phase,
+    ) -> io::Result<Self> {
+        let mut tcb = Tcb::new(path, settings.receive, path.whole(settings.send))?;
         tcb.set_nodelay(settings.nodelay);
         Ok(Self {
             tuple,
@@ -167,6 +181,10 @@ impl Connection {
             blocked: false,
             ack_owed: 0,
             mss: path.mss(),
+            nodelay: settings.nodelay,
+            super_payload: path.super_payload(),
+            written: isn.wrapping_add(1),
+            only_data: false,
         })
     }
 
@@ -217,6 +235,9 @@ impl Connection {
         if self.dead || self.is_resting() {
             return Ok((None, false));
         }
+        if self.only_data && self.waits_for_more() {
+            return Ok((None, false));
+        }
         let before = self.standing();
         if before.state != State::Closed && self.gives_up_at().is_some_and(|at| at <= now) {
             self.abort((self.phase != Phase::Over).then_some(Error::TimedOut));
@@ -248,6 +269,26 @@ impl Connection {
     fn is_resting(&self) -> bool {
         let unread = self.tcb.recv_queue() > 0 && !self.orphan;
         unread && self.tcb.state() == State::TimeWait && self.has_acknowledged_fin()
+    }
+
+    /// Asks for a transmission: for new data alone, or for whatever there is.
+    pub(crate) const fn ask(&mut self, only_data: bool) {
+        // A request for whatever there is stays one until it was served.
+        self.only_data = only_data && (self.only_data || !self.listed);
+        self.listed = true;
+    }
+
+    /// Whether new data is held back because it does not fill a super-frame: a super-frame costs much the
+    /// same whatever is in it. As Nagle's algorithm (RFC 9293 section 3.7.4) for segments, this is for
+    /// senders that have much under way: the next acknowledgement lets it go, or the next millisecond.
+    fn waits_for_more(&self) -> bool {
+        let (Some(full), Some(sent)) = (self.super_payload, self.guard.sent()) else { return false };
+        if self.nodelay || self.write_shutdown || self.phase != Phase::Open {
+            return false;
+        }
+        let unsent = self.written.wrapping_sub(sent) as usize;
+        let queued = self.tcb.send_queue();
+        (1..full).contains(&unsent) && queued.saturating_sub(unsent) >= full
     }
 
     /// The sequence number that is expected of the peer next (RCV.NXT), once it has shown the first.
@@ -429,6 +470,7 @@ impl Connection {
     }
 
     pub(crate) fn set_nodelay(&mut self, nodelay: bool) {
+        self.nodelay = nodelay;
         self.tcb.set_nodelay(nodelay);
     }
 
@@ -470,6 +512,7 @@ impl Connection {
     pub(crate) fn send(&mut self, now: Instant, data: &[u8]) -> Result<usize, Error> {
         self.check_send(now)?;
         let sent = self.tcb.send(data);
+        self.written = self.written.wrapping_add(sent as u32);
         self.blocked = sent < data.len();
         Ok(sent)
     }
@@ -481,6 +524,7 @@ impl Connection {
     ) -> Result<usize, Error> {
         self.check_send(now)?;
         let sent = self.tcb.send_with(f);
+        self.written = self.written.wrapping_add(sent as u32);
         if self.tcb.send_queue() == self.tcb.send_capacity() {
             self.blocked = true;
         }
