@@ -1,7 +1,7 @@
 //! Whatever arrives, an engine with a listener, connections and a datagram endpoint goes on.
 //!
 //! ```text
-//! cargo +nightly fuzz run frames
+//! scripts/fuzz frames
 //! ```
 //!
 //! The body is that of the test `hostile::what_the_fuzzer_does` in `tests/sim`.

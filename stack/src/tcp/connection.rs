@@ -1,4 +1,7 @@
-//! One connection: smoltcp's control block with its guard, and what became of it.
+//! One connection: smoltcp's control block with its guard, and what became of it. What the application does with
+//! it is in `connection/application.rs`.
+
+mod application;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -7,7 +10,7 @@ use std::time::Duration;
 use super::adapter::{Adapter, Outbound, Panicked, Path, State, Tcb};
 use super::guard::{Guard, Verdict};
 use super::segment::{Arrived, RST, Segment};
-use crate::engine::endpoint::{EndpointId, Readiness};
+use crate::engine::endpoint::EndpointId;
 use crate::engine::output::Hop;
 use crate::error::Error;
 use crate::time::Instant;
@@ -396,23 +399,6 @@ impl Connection {
         unheard
     }
 
-    pub(crate) fn shutdown_write(&mut self, now: Instant) {
-        if self.write_shutdown {
-            return;
-        }
-        self.write_shutdown = true;
-        if self.phase == Phase::Connecting {
-            self.abort(None);
-            return;
-        }
-        self.wait_for_peer(now, DATA_TIMEOUT);
-        self.tcb.close();
-    }
-
-    pub(crate) fn shutdown_read(&mut self) {
-        self.read_shutdown = true;
-    }
-
     /// From now on something is to be acknowledged, if nothing was before.
     fn wait_for_peer(&mut self, now: Instant, patience: Duration) {
         if self.patience.is_none() {
@@ -467,124 +453,6 @@ impl Connection {
     #[cfg(test)]
     pub(crate) const fn disarm_guard(&mut self) {
         self.guard.disarm();
-    }
-
-    pub(crate) fn set_nodelay(&mut self, nodelay: bool) {
-        self.nodelay = nodelay;
-        self.tcb.set_nodelay(nodelay);
-    }
-
-    pub(crate) fn recv_queue(&self) -> usize {
-        self.tcb.recv_queue()
-    }
-
-    pub(crate) fn send_queue(&self) -> usize {
-        self.tcb.send_queue()
-    }
-
-    /// Bytes that a send would take now. After a send that found the ring full nothing is taken until
-    /// half of it is free: many small refills would make small segments.
-    pub(crate) fn send_room(&self) -> usize {
-        let free = self.tcb.send_capacity() - self.tcb.send_queue();
-        if self.blocked && free < self.tcb.send_capacity() / 2 { 0 } else { free }
-    }
-
-    /// Whether a send would be let in at all; the error it gets otherwise.
-    fn check_send(&mut self, now: Instant) -> Result<(), Error> {
-        if let Some(error) = self.error.take() {
-            return Err(error);
-        }
-        if self.write_shutdown || self.phase == Phase::Over {
-            return Err(Error::BrokenPipe);
-        }
-        if !self.tcb.may_send() {
-            return Err(Error::WouldBlock);
-        }
-        if self.send_room() == 0 {
-            self.blocked = true;
-            return Err(Error::WouldBlock);
-        }
-        self.blocked = false;
-        self.wait_for_peer(now, DATA_TIMEOUT);
-        Ok(())
-    }
-
-    pub(crate) fn send(&mut self, now: Instant, data: &[u8]) -> Result<usize, Error> {
-        self.check_send(now)?;
-        let sent = self.tcb.send(data);
-        self.written = self.written.wrapping_add(sent as u32);
-        self.blocked = sent < data.len();
-        Ok(sent)
-    }
-
-    pub(crate) fn send_with(
-        &mut self,
-        now: Instant,
-        f: impl FnOnce(&mut [u8]) -> usize,
-    ) -> Result<usize, Error> {
-        self.check_send(now)?;
-        let sent = self.tcb.send_with(f);
-        self.written = self.written.wrapping_add(sent as u32);
-        if self.tcb.send_queue() == self.tcb.send_capacity() {
-            self.blocked = true;
-        }
-        Ok(sent)
-    }
-
-    pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        if self.tcb.recv_queue() == 0 {
-            return self.end_of_stream();
-        }
-        let taken = self.tcb.recv(buffer);
-        self.taken = self.taken.wrapping_add(taken as u32);
-        Ok(taken)
-    }
-
-    pub(crate) fn peek(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        if self.tcb.recv_queue() > 0 { Ok(self.tcb.peek(buffer)) } else { self.end_of_stream() }
-    }
-
-    pub(crate) fn recv_with(&mut self, f: impl FnOnce(&[u8]) -> usize) -> Result<usize, Error> {
-        if self.tcb.recv_queue() == 0 {
-            return self.end_of_stream();
-        }
-        let taken = self.tcb.recv_with(f);
-        self.taken = self.taken.wrapping_add(taken as u32);
-        Ok(taken)
-    }
-
-    /// What a receive without data says.
-    fn end_of_stream(&mut self) -> Result<usize, Error> {
-        // As Linux: behind the peer's FIN there is the end, not the error that came later.
-        if self.fin.is_none()
-            && let Some(error) = self.error.take()
-        {
-            return Err(error);
-        }
-        if self.at_end() { Ok(0) } else { Err(Error::WouldBlock) }
-    }
-
-    /// Whether nothing will arrive behind what waits.
-    fn at_end(&self) -> bool {
-        let peer_done = matches!(
-            self.tcb.state(),
-            State::CloseWait | State::LastAck | State::Closing | State::TimeWait | State::Closed
-        );
-        self.read_shutdown || self.phase == Phase::Over || (self.phase == Phase::Open && peer_done)
-    }
-
-    pub(crate) fn readiness(&self) -> Readiness {
-        let read_closed = self.at_end();
-        let write_closed = self.write_shutdown || self.phase == Phase::Over;
-        Readiness {
-            readable: self.tcb.recv_queue() > 0,
-            writable: !write_closed && self.tcb.may_send() && self.send_room() > 0,
-            read_closed,
-            write_closed,
-            error: self.error.is_some(),
-            connecting: self.phase == Phase::Connecting,
-            peer_finished: self.fin.is_some(),
-        }
     }
 }
 
