@@ -11,6 +11,7 @@
 //! | `mac` (`macaddr`) | address | its Ethernet address |
 //! | `mtu` | 68 to 65535 | its largest IP packet, in bytes |
 //! | `capture` | file | where its frames are recorded, for Wireshark |
+//! | `impair` | `loss:1%,delay:20ms,…` | what happens to its frames on the way: [`Impairments`] |
 //! | `gw` | address | a default route |
 //! | `route` | network/prefix length@gateway | a route; without `@gateway`, for what is on a link |
 //! | `dns` | address | a name server |
@@ -24,11 +25,14 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use parse::time as parse_time;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::link::impair::Impairments;
 use crate::net::{Cidr, Mac};
 
 /// What a configuration string says.
@@ -81,6 +85,8 @@ pub struct InterfaceConfig {
     pub mtu: Option<u16>,
     /// Where its frames are recorded.
     pub capture: Option<PathBuf>,
+    /// What happens to its frames on the way.
+    pub impair: Option<Impairments>,
 }
 
 impl fmt::Display for Config {
@@ -108,12 +114,13 @@ impl InterfaceConfig {
         items.extend(self.addresses.iter().map(|address| format!("ip={address}")));
         items.extend(self.mac.map(|mac| format!("mac={mac}")));
         items.extend(self.mtu.map(|mtu| format!("mtu={mtu}")));
+        items.extend(self.impair.as_ref().map(|impairments| format!("impair={impairments}")));
         items.extend(self.capture.as_ref().map(|file| format!("capture={}", file.display())));
     }
 }
 
 /// A time in the largest unit of which it is a multiple.
-fn show_time(time: Duration) -> String {
+pub(crate) fn show_time(time: Duration) -> String {
     match time.subsec_nanos() {
         0 => format!("{}s", time.as_secs()),
         nanos if nanos % 1_000_000 == 0 => format!("{}ms", time.as_millis()),

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`Stack`], `stack.rs` | the handle: made by a [`Builder`] from VNLs and configuration |
 //! | [`vnl`], [`config`], [`setup_error`] | strings parsed into values; why that failed, and what to do |
-//! | [`link`] | what carries frames: TAP, plain TAP, switch, capture |
+//! | [`link`] | what carries frames: TAP, plain TAP, switch; capture and impairment around any of them |
 //! | `driver` | who runs a stack: the caller inline, the blocked caller as leader, the driver thread |
 //! | [`engine`] | the stack as a pure state machine; calls on endpoints, input, output, timers |
 //! | [`net`] | Ethernet, ARP, NDP, IP, ICMP, routes, neighbours |

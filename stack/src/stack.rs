@@ -155,7 +155,10 @@ impl Builder {
             vnls.push((name, vnl));
         }
         let settings_of = assign(&config, &vnls)?;
-        for ((name, vnl), settings) in vnls.into_iter().zip(settings_of) {
+        for ((name, mut vnl), settings) in vnls.into_iter().zip(settings_of) {
+            if let Some(impairments) = settings.iter().find_map(|settings| settings.impair.as_ref()) {
+                vnl.impair = Some(impairments.clone());
+            }
             let mut link = link::open(&vnl, self.runtime.switches())?;
             if let Some(path) = settings.iter().find_map(|settings| settings.capture.as_ref()) {
                 link = Box::new(

@@ -6,8 +6,9 @@
 //! | `tap://NAME` | a TAP device of the kernel | `offload=on\|off` (on), `create=on\|off` (off) |
 //! | `switch://NAME` | a switch inside the process | `mtu=BYTES` (1500) |
 //!
-//! Each takes `capture=FILE` as well, which records its frames for Wireshark. `%XX` stands for a byte in
-//! a value, so that `&` (`%26`) and `%` (`%25`) can be written.
+//! Each takes `capture=FILE` as well, which records its frames for Wireshark, and `impair=loss:1%,delay:20ms,…`,
+//! which makes its path a bad one ([`Impairments`]). `%XX` stands for a byte in a value, so that `&` (`%26`)
+//! and `%` (`%25`) can be written; in `impair` a `%` may also stand as it is.
 //!
 //! ```
 //! use ioth_stack::vnl::{Target, Vnl};
@@ -23,6 +24,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::link::impair::Impairments;
 use crate::setup_error::SetupError;
 
 /// A parsed locator.
@@ -34,6 +36,8 @@ pub struct Vnl {
     pub target: Target,
     /// Where its frames are recorded.
     pub capture: Option<PathBuf>,
+    /// What happens to its frames on the way.
+    pub impair: Option<Impairments>,
 }
 
 /// What an interface is plugged into.
@@ -91,6 +95,9 @@ impl fmt::Display for Vnl {
         options.extend(
             self.capture.iter().map(|file| format!("capture={}", encode(file.as_os_str().as_bytes()))),
         );
+        options.extend(
+            self.impair.iter().map(|impair| format!("impair={}", encode(impair.to_string().as_bytes()))),
+        );
         if options.is_empty() { Ok(()) } else { write!(f, "?{}", options.join("&")) }
     }
 }
@@ -118,8 +125,9 @@ fn parse(text: &str) -> Result<Vnl, String> {
         _ => return Err(format!("unknown scheme {scheme:?}; there are tap and switch")),
     };
     let capture = options.take("capture").map(capture_file).transpose()?;
+    let impair = options.take("impair").map(|value| impairments(&value)).transpose()?;
     options.none_left(scheme)?;
-    Ok(Vnl { ifname, target, capture })
+    Ok(Vnl { ifname, target, capture, impair })
 }
 
 /// The options behind the `?` that nobody has taken yet.
@@ -135,7 +143,12 @@ impl Options {
             if options.iter().any(|(other, _)| other == key) {
                 return Err(format!("option {key:?} is given twice"));
             }
-            let value = decode(value).ok_or_else(|| format!("bad %XX in the value of {key:?}"))?;
+            let value = match decode(value) {
+                Some(value) => value,
+                // A percentage, as it is written everywhere else.
+                None if key == "impair" => value.as_bytes().to_vec(),
+                None => return Err(format!("bad %XX in the value of {key:?}")),
+            };
             options.push((key.into(), value));
         }
         Ok(Self(options))
@@ -197,6 +210,10 @@ fn capture_file(value: Vec<u8>) -> Result<PathBuf, String> {
     Ok(OsString::from_vec(value).into())
 }
 
+fn impairments(value: &[u8]) -> Result<Impairments, String> {
+    String::from_utf8_lossy(value).parse().map_err(|problem| format!("impair: {problem}"))
+}
+
 /// Replaces each `%XX` by its byte (RFC 3986, 2.1).
 fn decode(text: &str) -> Option<Vec<u8>> {
     let mut parts = text.split('%');
@@ -235,16 +252,22 @@ mod tests {
     use super::*;
 
     fn tap(name: &str, offload: bool, create: bool) -> Vnl {
-        Vnl { ifname: None, target: Target::Tap { name: name.into(), offload, create }, capture: None }
+        Vnl {
+            ifname: None,
+            target: Target::Tap { name: name.into(), offload, create },
+            capture: None,
+            impair: None,
+        }
     }
 
     fn switch(name: &str, mtu: Option<u16>) -> Vnl {
-        Vnl { ifname: None, target: Target::Switch { name: name.into(), mtu }, capture: None }
+        Vnl { ifname: None, target: Target::Switch { name: name.into(), mtu }, capture: None, impair: None }
     }
 
     #[test]
     fn good_locators() {
         let named = Vnl { ifname: Some("eth0".into()), ..tap("red", true, false) };
+        let bad = Vnl { impair: Some("loss:1%,burst:3".parse().expect("good")), ..switch("lan", None) };
         let captured = Vnl { capture: Some("/tmp/a&b%c d.pcapng".into()), ..switch("lan", None) };
         for (text, vnl, canonical) in [
             ("tap://red", tap("red", true, false), "tap://red"),
@@ -259,6 +282,16 @@ mod tests {
                 "switch://lan?capture=/tmp/a%26b%25c%20d.pcapng",
                 captured,
                 "switch://lan?capture=/tmp/a%26b%25c%20d.pcapng",
+            ),
+            (
+                "switch://lan?impair=loss:1%,burst:3",
+                bad.clone(),
+                "switch://lan?impair=loss%3A1%25%2Cburst%3A3",
+            ),
+            (
+                "switch://lan?impair=loss%3A1%25%2Cburst%3A3",
+                bad,
+                "switch://lan?impair=loss%3A1%25%2Cburst%3A3",
             ),
         ] {
             assert_eq!(text.parse::<Vnl>().expect(text), vnl, "{text}");
@@ -293,6 +326,7 @@ mod tests {
             ("switch://lan?capture=", "name of a file"),
             ("switch://lan?capture=a%00", "name of a file"),
             ("switch://lan?capture=a%2", "bad %XX"),
+            ("switch://lan?impair=lose:1%", "impair: lose:1%: there is no such item"),
             ("switch://lan?capture=a%+1", "bad %XX"),
             ("switch://lan?capture=%é", "bad %XX"),
         ] {

@@ -14,6 +14,7 @@ pub(crate) fn tests() -> Vec<Test> {
         wrong_strings_name_the_key_and_the_value,
         macs_differ_between_stacks,
         a_capture_opens_in_wiresharks_tools,
+        an_impaired_path_is_as_bad_as_was_asked_for,
         a_deleted_tap_does_not_take_the_process_with_it,
     ]
 }
@@ -59,6 +60,8 @@ fn wrong_strings_name_the_key_and_the_value(_: &Net) -> Result<()> {
         ("switch://lab", "gw=10.0.0.1", "gw=10.0.0.1"),
         ("switch://lab", "mac=01:00:00:00:00:01", "mac=01:00:00:00:00:01"),
         ("switch://lab", "mtu=9000", "mtu=9000"),
+        ("switch://lab", "impair=loss:200%", "loss:200%"),
+        ("switch://lab?impair=delay:9", "", "delay:9"),
         ("switch://lab", "colour=red", "colour"),
         ("switch://lab", "iface=eth7,ip=10.0.0.2/24", "eth7"),
         ("switch://lab", "dhcp", "dhcp"),
@@ -111,6 +114,31 @@ fn a_capture_opens_in_wiresharks_tools(net: &Net) -> Result<()> {
     {
         ensure!(shown.contains(part), "{part:?} is not in the capture:\n{shown}");
     }
+    Ok(())
+}
+
+fn an_impaired_path_is_as_bad_as_was_asked_for(net: &Net) -> Result<()> {
+    need("ping", "iputils-ping")?;
+    net.tap("red", &["10.0.0.1/24"])?;
+    let stack = Stack::new("tap://red", "ip=10.0.0.2/24,impair=delay:10ms,dup:5%,corrupt:5%,reorder:5%")?;
+    net.wait_for_carrier("red")?;
+    let pings = net.run("ping -c 40 -i 0.02 -W 2 10.0.0.2; true")?;
+    let times =
+        pings.lines().filter_map(|line| line.split("time=").nth(1)?.split(' ').next()?.parse::<f64>().ok());
+    let times: Vec<_> = times.collect();
+    ensure!(times.len() > 20 && times.iter().all(|time| *time >= 20.0), "{pings}");
+
+    // What is sent over it arrives as it was sent.
+    let listener = std::net::TcpListener::bind("10.0.0.1:0")?;
+    let mut stream = TcpStream::connect(&stack, listener.local_addr()?)?;
+    let (mut accepted, _) = listener.accept()?;
+    let sender = std::thread::spawn(move || -> Result<()> {
+        ioth_tests::pattern::send(&mut accepted, 300_000)?;
+        Ok(())
+    });
+    let received = ioth_tests::pattern::check(&mut stream)?;
+    sender.join().expect("no panic")?;
+    ensure!(received == 300_000, "{received} bytes arrived");
     Ok(())
 }
 

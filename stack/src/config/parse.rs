@@ -1,11 +1,13 @@
 //! From the string to the values.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::{Config, InterfaceConfig};
+use crate::link::impair::Impairments;
 use crate::net::{Cidr, Mac};
 use crate::setup_error::SetupError;
 
@@ -17,7 +19,7 @@ impl FromStr for Config {
 
     fn from_str(text: &str) -> Result<Self, SetupError> {
         let mut parser = Parser::default();
-        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        for item in items(text) {
             let (key, value) = match item.split_once('=') {
                 Some((key, value)) => (key.trim_end(), Some(value.trim_start())),
                 None => (item, None),
@@ -30,6 +32,23 @@ impl FromStr for Config {
         }
         Ok(parser.finish())
     }
+}
+
+/// The items, between commas. What follows an `impair=` and is of the form `loss:1%` belongs to it.
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    let mut start = 0;
+    for piece in text.split(',') {
+        let end = start + piece.len();
+        match ranges.last_mut() {
+            Some(last) if text[last.clone()].trim().starts_with("impair") && Impairments::is_item(piece) => {
+                last.end = end;
+            }
+            _ => ranges.push(start..end),
+        }
+        start = end + 1;
+    }
+    ranges.into_iter().map(|range| text[range].trim()).filter(|item| !item.is_empty())
 }
 
 /// The configuration so far, and the interface that the next items belong to.
@@ -57,6 +76,7 @@ impl Parser {
             "mac" | "macaddr" => item.set(&mut self.interface().mac, mac),
             "mtu" => item.set(&mut self.interface().mtu, mtu),
             "capture" => item.set(&mut self.interface().capture, file),
+            "impair" => item.set(&mut self.interface().impair, str::parse),
             "gw" => item.collect(&mut self.config.gateways, host),
             "route" => item.collect(&mut self.config.routes, route),
             "dns" => item.collect(&mut self.config.dns, host),
@@ -221,7 +241,7 @@ fn domain(value: &str) -> Result<String, Problem> {
     Ok(value.to_owned())
 }
 
-fn time(value: &str) -> Result<Duration, Problem> {
+pub(crate) fn time(value: &str) -> Result<Duration, Problem> {
     let wanted = || "a time such as 50us is wanted; the units are ns us ms s".to_owned();
     let digits = value.find(|c: char| !c.is_ascii_digit()).ok_or_else(wanted)?;
     let (count, unit) = value.split_at(digits);
@@ -245,13 +265,14 @@ fn parse<T: FromStr<Err: ToString>>(value: &str) -> Result<T, Problem> {
 }
 
 /// The keys, as errors list them.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "iface",
     "ip",
     "mac",
     "macaddr",
     "mtu",
     "capture",
+    "impair",
     "gw",
     "route",
     "dns",

@@ -24,7 +24,7 @@ fn cidr(text: &str) -> Cidr {
 fn every_key_has_its_place() {
     let config = parse(
         "ip=10.0.0.2/24,ip=fd00::2/64,gw=10.0.0.1,gw=fd00::1,mac=02:00:00:00:00:01,mtu=1500,dns=10.0.0.1,\
-         dns=fd00::53,domain=example.org,domain=lan,capture=/tmp/a=b.pcapng,route=10.2.0.0/16@10.0.0.9,\
+         dns=fd00::53,domain=example.org,domain=lan,capture=/tmp/a=b.pcapng,impair=loss:1%,burst:3,delay:20ms,route=10.2.0.0/16@10.0.0.9,\
          route=fd01::/48,busy_poll=50us,linger=5s",
     );
     let expected = Config {
@@ -34,6 +34,7 @@ fn every_key_has_its_place() {
             mac: Some(Mac::new([2, 0, 0, 0, 0, 1])),
             mtu: Some(1500),
             capture: Some("/tmp/a=b.pcapng".into()),
+            impair: Some("loss:1%,burst:3,delay:20ms".parse().unwrap()),
         }],
         gateways: vec![ip("10.0.0.1"), ip("fd00::1")],
         routes: vec![(cidr("10.2.0.0/16"), Some(ip("10.0.0.9"))), (cidr("fd01::/48"), None)],
@@ -67,6 +68,16 @@ fn the_last_single_value_counts_and_lists_collect_each_once() {
     assert_eq!(config.interfaces[0].mtu, Some(9000));
     assert_eq!(config.interfaces[0].addresses, [cidr("10.0.0.2/24"), cidr("10.0.0.3/24")]);
     assert_eq!(parse("macaddr=02-00-00-00-00-01"), parse("mac=02:00:00:00:00:01"));
+}
+
+#[test]
+fn impairments_have_commas_of_their_own() {
+    let config = parse("impair = loss:1% , burst:3,ip=fd00::2/64");
+    assert_eq!(config.to_string(), "ip=fd00::2/64,impair=loss:1%,burst:3");
+    assert_eq!(parse(&format!("{config},-impair")), parse("ip=fd00::2/64"));
+    assert!(error("ip=fd00::2/64,delay:1ms").contains("unknown key"));
+    assert!(error("impair=loss:1%,lose:1%").contains("unknown key"));
+    assert!(error("impair=loss:1").contains("loss:1: a percentage from 0% to 100% is wanted"));
 }
 
 #[test]
@@ -119,7 +130,7 @@ fn errors_name_the_key_and_the_value() {
     );
     assert_eq!(
         error("colour=blue"),
-        "bad configuration colour=blue: unknown key; the keys are iface ip mac macaddr mtu capture gw route \
+        "bad configuration colour=blue: unknown key; the keys are iface ip mac macaddr mtu capture impair gw route \
          dns domain busy_poll linger"
     );
     assert!(error("-x").starts_with("bad configuration -x=: unknown key"));

@@ -133,7 +133,7 @@ impl Shared {
             descriptors.insert(std::os::fd::AsFd::as_fd(&second));
             descriptors.insert(std::os::fd::AsFd::as_fd(&rouse));
             for link in links.iter().flatten() {
-                descriptors.insert(link.as_fd());
+                link.descriptors().into_iter().for_each(|fd| descriptors.insert(fd));
             }
         }
         for (index, link) in links.iter().enumerate() {
@@ -404,7 +404,7 @@ impl Shared {
         let mut descriptors = self.runtime.descriptors();
         for link in core.links.iter_mut().filter_map(Option::take) {
             let _ = epoll::delete(&self.epoll, link.as_fd());
-            descriptors.remove(link.as_fd());
+            link.descriptors().into_iter().for_each(|fd| descriptors.remove(fd));
         }
     }
 }
@@ -421,7 +421,7 @@ impl Drop for Shared {
         descriptors.remove(std::os::fd::AsFd::as_fd(&core.attachments));
         descriptors.remove(std::os::fd::AsFd::as_fd(&self.rouse));
         for link in core.links.iter().flatten() {
-            descriptors.remove(link.as_fd());
+            link.descriptors().into_iter().for_each(|fd| descriptors.remove(fd));
         }
     }
 }

@@ -134,6 +134,10 @@ impl Link for Capture {
         self.inner.as_fd()
     }
 
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.inner.descriptors()
+    }
+
     fn pending(&self) -> Option<bool> {
         self.inner.pending()
     }

@@ -2,8 +2,10 @@
 
 pub mod capture;
 pub mod frame;
+pub mod impair;
 mod open;
 mod pool;
+mod split;
 pub mod switch;
 pub mod tap;
 pub mod tap_plain;
@@ -47,6 +49,11 @@ pub trait Link: Send + fmt::Debug {
     /// A descriptor that polls readable when [`receive`](Self::receive) has something to give, provided
     /// [`arm`](Self::arm) said so.
     fn as_fd(&self) -> BorrowedFd<'_>;
+
+    /// Every descriptor that it has: what a forked child must not keep.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.as_fd()]
+    }
 
     /// A look without a system call: whether a frame waits. `None` when only the descriptor knows.
     fn pending(&self) -> Option<bool> {

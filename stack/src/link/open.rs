@@ -4,13 +4,14 @@ use std::io;
 
 use super::Link;
 use super::capture::Capture;
+use super::impair::Impaired;
 use super::switch::{DEFAULT_MTU, Switches};
 use super::tap::Tap;
 use super::tap_plain::PlainTap;
 use crate::setup_error::SetupError;
 use crate::vnl::{Target, Vnl};
 
-/// Opens the link that the locator names, with a capture around it if it asks for one.
+/// Opens the link that the locator names, impaired and with a capture around it if it asks for that.
 ///
 /// TAP devices are looked for in the network namespace of the calling thread, switches in `switches`.
 ///
@@ -18,9 +19,12 @@ use crate::vnl::{Target, Vnl};
 /// [`SetupError::Link`] with what the system answered, [`SetupError::Vnl`] when the switch exists with
 /// another MTU.
 pub fn open(vnl: &Vnl, switches: &Switches) -> Result<Box<dyn Link>, SetupError> {
-    let link: Box<dyn Link> = match &vnl.target {
-        Target::Tap { name, offload: true, create } => Box::new(Tap::open(name, *create)?),
-        Target::Tap { name, offload: false, create } => Box::new(PlainTap::open(name, *create)?),
+    let mut link: Box<dyn Link> = match &vnl.target {
+        // An impaired path carries what a wire does: the kernel splits its super-frames itself.
+        Target::Tap { name, offload: true, create } if vnl.impair.is_none() => {
+            Box::new(Tap::open(name, *create)?)
+        }
+        Target::Tap { name, create, .. } => Box::new(PlainTap::open(name, *create)?),
         Target::Switch { name, mtu } => {
             let switch = switches.get_or_create_with_mtu(name, mtu.unwrap_or(DEFAULT_MTU));
             if mtu.is_some_and(|mtu| mtu != switch.mtu()) {
@@ -36,6 +40,14 @@ pub fn open(vnl: &Vnl, switches: &Switches) -> Result<Box<dyn Link>, SetupError>
             Box::new(port)
         }
     };
+    if let Some(settings) = &vnl.impair {
+        link = Box::new(Impaired::new(link, settings).map_err(|source| SetupError::Link {
+            what: format!("path {settings}"),
+            attempted: "impair with",
+            source,
+            advice: "allow the program more descriptors with: ulimit -n".into(),
+        })?);
+    }
     let Some(file) = &vnl.capture else { return Ok(link) };
     let name = vnl.ifname.as_deref().unwrap_or(match &vnl.target {
         Target::Tap { name, .. } | Target::Switch { name, .. } => name,

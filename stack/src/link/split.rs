@@ -1,0 +1,193 @@
+//! Software segmentation: a super-frame as the frames that a wire would carry, with complete checksums.
+
+use super::{Checksum, Frame, Segmentation};
+use crate::net::ethernet;
+use crate::net::ip::Packet;
+use crate::net::{checksum, ip};
+
+/// Flags that only the last segment has (RFC 9293 section 3.1), and the one that only the first has (RFC 3168).
+const FIN: u8 = 0x01;
+const PSH: u8 = 0x08;
+const CWR: u8 = 0x80;
+/// Offsets in the TCP header.
+const SEQ: usize = 4;
+const FLAGS: usize = 13;
+
+/// The frames of a super-frame; an ordinary one with its checksum completed. What contradicts itself is
+/// dropped, as a network card would do.
+pub(crate) fn split(mut frame: Frame) -> Vec<Frame> {
+    let Some(Segmentation { size, header_len, .. }) = frame.segmentation.take() else {
+        return if complete(&mut frame) { vec![frame] } else { Vec::new() };
+    };
+    let (size, headers) = (usize::from(size), usize::from(header_len));
+    let Some(packet) = parse(frame.bytes()) else { return Vec::new() };
+    if size == 0 || packet.protocol != checksum::TCP || packet.payload + 20 > headers || headers > packet.end
+    {
+        return Vec::new();
+    }
+    let payload = packet.end - headers;
+    let count = payload.div_ceil(size).max(1);
+    (0..count).map(|index| segment(&frame, &packet, headers, index, size, index + 1 == count)).collect()
+}
+
+/// The segment with that index of a super-frame.
+fn segment(whole: &Frame, packet: &Packet, headers: usize, index: usize, size: usize, last: bool) -> Frame {
+    let bytes = whole.bytes();
+    let start = headers + index * size;
+    let payload = &bytes[start..packet.end.min(start + size)];
+    let mut frame = Frame::with_capacity(headers + payload.len());
+    frame.set_len(headers + payload.len());
+    let out = frame.bytes_mut();
+    out[..headers].copy_from_slice(&bytes[..headers]);
+    out[headers..].copy_from_slice(payload);
+    set_length(out, packet);
+    let tcp = &mut out[packet.payload..];
+    if let Some(seq) = tcp[SEQ..].first_chunk_mut::<4>() {
+        // Modulo 2^32, as sequence numbers are.
+        *seq = u32::from_be_bytes(*seq).wrapping_add((index * size) as u32).to_be_bytes();
+    }
+    if !last {
+        tcp[FLAGS] &= !(FIN | PSH);
+    }
+    if index > 0 {
+        tcp[FLAGS] &= !CWR;
+    }
+    checksum::fill(packet.source, packet.destination, checksum::TCP, tcp);
+    frame
+}
+
+/// Writes the length of a packet that ends with its frame into its IP header.
+fn set_length(frame: &mut [u8], packet: &Packet) {
+    let len = |from: usize| u16::try_from(frame.len() - from).unwrap_or(u16::MAX).to_be_bytes();
+    if packet.source.is_ipv4() {
+        let total = len(packet.header);
+        let header = &mut frame[packet.header..packet.payload];
+        header[2..4].copy_from_slice(&total);
+        header[10..12].fill(0);
+        let sum = checksum::of(header);
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+    } else {
+        let payload = len(packet.header + ip::V6_HEADER_LEN);
+        frame[packet.header + 4..packet.header + 6].copy_from_slice(&payload);
+    }
+}
+
+/// Completes a partial checksum (virtio 1.2, 5.1.6.2); false when it lies outside of the frame.
+fn complete(frame: &mut Frame) -> bool {
+    let Checksum::Partial { start, offset } = frame.checksum else {
+        return true;
+    };
+    let Some(transport) = frame.bytes_mut().get_mut(usize::from(start)..) else { return false };
+    let sum = match checksum::of(transport) {
+        // RFC 768: zero means "no checksum" for UDP, and the other zero is as good for TCP.
+        0 => 0xffff,
+        sum => sum,
+    };
+    let Some(field) = transport.get_mut(usize::from(offset)..).and_then(<[u8]>::first_chunk_mut::<2>) else {
+        return false;
+    };
+    *field = sum.to_be_bytes();
+    frame.checksum = Checksum::Unverified;
+    true
+}
+
+fn parse(frame: &[u8]) -> Option<Packet> {
+    match frame.get(ethernet::HEADER_LEN)? >> 4 {
+        4 => Packet::parse_v4(frame).ok(),
+        6 => Packet::parse_v6(frame).ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::link::SegmentKind;
+
+    const FIN_PSH_CWR: u8 = FIN | PSH | CWR;
+
+    /// A super-frame with `payload` bytes that count up, segments of `size`, and a partial checksum.
+    fn super_frame(source: &str, destination: &str, payload: usize, size: u16) -> Frame {
+        let (source, destination): (IpAddr, IpAddr) = (source.parse().unwrap(), destination.parse().unwrap());
+        let transport = ethernet::HEADER_LEN + ip::header_len(source);
+        let headers = transport + 20;
+        let mut frame = Frame::with_capacity(headers + payload);
+        frame.set_len(headers + payload);
+        let bytes = frame.bytes_mut();
+        bytes.fill(0);
+        for (at, byte) in bytes[headers..].iter_mut().enumerate() {
+            *byte = (at % 251) as u8;
+        }
+        ip::emit(&mut bytes[ethernet::HEADER_LEN..], source, destination, checksum::TCP, 64);
+        bytes[transport + 4..transport + 8].copy_from_slice(&u32::MAX.to_be_bytes());
+        bytes[transport + 12] = 5 << 4;
+        bytes[transport + 13] = FIN_PSH_CWR;
+        checksum::fill_partial(source, destination, checksum::TCP, &mut bytes[transport..], 16);
+        frame.checksum = Checksum::Partial { start: transport as u16, offset: 16 };
+        let kind = if source.is_ipv4() { SegmentKind::Tcp4 } else { SegmentKind::Tcp6 };
+        frame.segmentation = Some(Segmentation { kind, size, header_len: headers as u16 });
+        frame
+    }
+
+    fn check(payload: usize, size: u16, source: &str, destination: &str) {
+        let frames = split(super_frame(source, destination, payload, size));
+        let mut seq = u32::MAX;
+        let mut all = Vec::new();
+        for (index, frame) in frames.iter().enumerate() {
+            assert_eq!((frame.checksum, frame.segmentation), (Checksum::Unverified, None));
+            let bytes = frame.bytes();
+            let packet = parse(bytes).expect("a good IP header");
+            assert_eq!(packet.end, bytes.len());
+            let tcp = &bytes[packet.payload..];
+            assert!(checksum::verify(packet.source, packet.destination, checksum::TCP, tcp));
+            assert_eq!(tcp[4..8], seq.to_be_bytes());
+            let mut flags = if index + 1 == frames.len() { FIN | PSH } else { 0 };
+            flags |= if index == 0 { CWR } else { 0 };
+            assert_eq!(tcp[13], flags);
+            assert!(tcp.len() - 20 == usize::from(size) || index + 1 == frames.len());
+            seq = seq.wrapping_add(tcp.len() as u32 - 20);
+            all.extend_from_slice(&tcp[20..]);
+        }
+        assert!(all.iter().enumerate().all(|(at, byte)| *byte == (at % 251) as u8));
+        assert_eq!(all.len(), payload);
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_dropped() {
+        for change in [
+            |segmentation: &mut Segmentation| segmentation.size = 0,
+            |segmentation: &mut Segmentation| segmentation.header_len = 20,
+            |segmentation: &mut Segmentation| segmentation.header_len = 60_000,
+        ] {
+            let mut frame = super_frame("10.0.0.1", "10.0.0.2", 5000, 1460);
+            change(frame.segmentation.as_mut().unwrap());
+            assert!(split(frame).is_empty());
+        }
+        let mut short = Frame::from_slice(&[0; 20]);
+        short.checksum = Checksum::Partial { start: 19, offset: 16 };
+        assert!(split(short).is_empty());
+    }
+
+    #[test]
+    fn an_ordinary_frame_gets_its_checksum() {
+        let mut frame = super_frame("10.0.0.1", "10.0.0.2", 100, 1460);
+        frame.segmentation = None;
+        let frame = split(frame).pop().expect("one");
+        let packet = parse(frame.bytes()).expect("good");
+        assert_eq!(frame.checksum, Checksum::Unverified);
+        let tcp = &frame.bytes()[packet.payload..];
+        assert!(checksum::verify(packet.source, packet.destination, checksum::TCP, tcp));
+    }
+
+    proptest! {
+        #[test]
+        fn segments_are_the_super_frame(payload in 0usize..60_000, size in 100u16..9000) {
+            check(payload, size, "10.0.0.1", "10.0.0.2");
+            check(payload, size, "fd00::1", "fd00::2");
+        }
+    }
+}
