@@ -10,12 +10,13 @@ use crate::table::{self, Table};
 use ioth_stack::Runtime;
 use std::cell::RefCell;
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockWriteGuard};
 
 static RUNTIME: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
 static GENERATION: AtomicU32 = AtomicU32::new(0);
-static HANDLERS: Once = Once::new();
+/// Whether the handler for the exit is there; a child inherits it. Guarded by the lock of the runtime.
+static DRAINS_AT_EXIT: AtomicBool = AtomicBool::new(false);
 
 /// The locks that a fork holds, so that the child finds what they guard whole.
 struct Held {
@@ -38,11 +39,10 @@ pub(crate) fn runtime() -> io::Result<Arc<Runtime>> {
     if let Some(runtime) = slot.as_ref() {
         return Ok(Arc::clone(runtime));
     }
-    let mut result = Ok(());
-    HANDLERS.call_once(|| {
-        result = process::on_fork(before, in_parent, in_child).and_then(|()| process::on_exit(at_exit));
-    });
-    result?;
+    if !DRAINS_AT_EXIT.load(Relaxed) {
+        process::on_exit(at_exit)?;
+        DRAINS_AT_EXIT.store(true, Relaxed);
+    }
     let runtime = Runtime::new()?;
     *slot = Some(Arc::clone(&runtime));
     Ok(runtime)
@@ -53,7 +53,7 @@ fn slot() -> MutexGuard<'static, Option<Arc<Runtime>>> {
 }
 
 // The order of locks is: runtime, stacks, table. Pumps use the table under the lock of a stack.
-extern "C" fn before() {
+pub(crate) extern "C" fn before() {
     // A thread that forks while it ends has no place left to hold the locks: then none are taken.
     let _ = HELD.try_with(|held| {
         let runtime = slot();
@@ -64,7 +64,7 @@ extern "C" fn before() {
     });
 }
 
-extern "C" fn in_parent() {
+pub(crate) extern "C" fn in_parent() {
     let _ = HELD.try_with(|held| {
         let Some(Held { runtime, table }) = held.borrow_mut().take() else { return };
         drop(table);
@@ -74,7 +74,7 @@ extern "C" fn in_parent() {
     });
 }
 
-extern "C" fn in_child() {
+pub(crate) extern "C" fn in_child() {
     GENERATION.fetch_add(1, Relaxed);
     let _ = HELD.try_with(|held| {
         let Some(Held { mut runtime, table }) = held.borrow_mut().take() else { return };

@@ -2,18 +2,22 @@
 
 #![allow(unsafe_code)]
 
+use crate::fork;
 use std::io;
 
-/// Has `prepare` called before each fork, `parent` and `child` after it, as pthread_atfork(3).
-pub(crate) fn on_fork(
-    prepare: extern "C" fn(),
-    parent: extern "C" fn(),
-    child: extern "C" fn(),
-) -> io::Result<()> {
-    // SAFETY: pthread_atfork needs functions that may be called for the rest of the process: they are
-    // plain functions of this library, which is never unloaded while its driver thread runs in it.
-    let result = unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
-    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
+/// Has [`fork`] told of every fork, from before main on: one that began before the handlers were there would
+/// give the child whatever locks other threads held.
+// SAFETY: the section is an array of such functions, which are called one after the other before main. This one
+// uses nothing that is made later.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static REGISTER: extern "C" fn() = register;
+
+extern "C" fn register() {
+    // SAFETY: pthread_atfork needs functions that may be called for the rest of the process: they are plain
+    // functions of this library, which is never unloaded while its driver thread runs in it. It fails without
+    // memory only, and so early that nothing else would start either.
+    unsafe { libc::pthread_atfork(Some(fork::before), Some(fork::in_parent), Some(fork::in_child)) };
 }
 
 /// Has `handler` called when the process ends by exit(3) or by returning from main.
