@@ -15,7 +15,7 @@ const ACK: u8 = 16;
 const WINDOW_SCALE: [u8; 4] = [3, 3, 7, 1];
 
 /// A connection that a stranger has opened to host b, whose next bytes are 1000 and `ack`.
-fn opened(recv_buffer: usize) -> (Wire, Host, Stranger, EndpointId, u32) {
+pub(crate) fn opened(recv_buffer: usize) -> (Wire, Host, Stranger, EndpointId, u32) {
     let (mut wire, _, b) = Wire::pair();
     let listener = wire.listen(b, "10.0.0.2:80", 8);
     wire[b].set_options(listener, Options { recv_buffer, ..Options::default() }).unwrap();

@@ -13,6 +13,7 @@ mod loopback;
 mod ndp;
 mod ports;
 mod routes;
+mod stalls;
 mod tcp_bulk;
 mod tcp_close;
 mod tcp_flow;

@@ -1,7 +1,8 @@
 //! One connection: smoltcp's control block with its guard, and what became of it. What the application does with
-//! it is in `connection/application.rs`.
+//! it is in `connection/application.rs`, what is said in place of smoltcp or of the peer in `interpreter.rs`.
 
 mod application;
+mod interpreter;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,10 +10,12 @@ use std::time::Duration;
 
 use super::adapter::{Adapter, Outbound, Panicked, Path, State, Tcb};
 use super::guard::{Guard, Verdict};
-use super::segment::{Arrived, RST, Segment};
+use super::segment::{ACK, Arrived, FIN, RST, Segment};
+use super::stall::Stall;
 use crate::engine::endpoint::EndpointId;
 use crate::engine::output::Hop;
 use crate::error::Error;
+use crate::net::{ethernet, ip};
 use crate::time::Instant;
 
 /// How long a SYN or SYN-ACK is sent again without an answer: `tcp_syn_retries` 6 and
@@ -112,6 +115,7 @@ pub(crate) struct Connection {
     super_payload: Option<usize>,
     /// The sequence number behind all data that the application sent.
     written: u32,
+    stall: Stall,
     /// Nothing but new data asks for a transmission: what does not fill a super-frame may wait for more.
     only_data: bool,
 }
@@ -187,6 +191,7 @@ impl Connection {
             nodelay: settings.nodelay,
             super_payload: path.super_payload(),
             written: isn.wrapping_add(1),
+            stall: Stall::new(),
             only_data: false,
         })
     }
@@ -199,9 +204,21 @@ impl Connection {
         arrived: Arrived<'_>,
     ) -> Result<(Option<Outbound>, bool), Panicked> {
         let Arrived { bytes, tcp, seg } = arrived;
-        let next = self.expected();
-        if self.dead || self.guard.inbound(&mut bytes[tcp..], &seg, next) == Verdict::Drop {
+        if self.dead {
             return Ok((None, false));
+        }
+        let (next, una) = (self.expected(), self.guard.una());
+        match (self.guard.inbound(&mut bytes[tcp..], &seg, next), next) {
+            (Verdict::Pass, _) => {}
+            // smoltcp answers a keep-alive once a second at most (RFC 5961 section 7).
+            (Verdict::Challenge, Some(next)) => {
+                let answer = self.hear(adapter, now, next.wrapping_sub(1), ACK)?;
+                return Ok((answer, false));
+            }
+            (Verdict::Drop | Verdict::Challenge, _) => return Ok((None, false)),
+        }
+        if una != self.guard.una() {
+            self.stall.progress();
         }
         let before = self.standing();
         // RFC 9293 section 3.8.6.3: at least every second full-sized segment is acknowledged at once. A
@@ -211,22 +228,36 @@ impl Connection {
         let answer = self.tcb.ingress(adapter, now, bytes, tcp).map_err(|panicked| self.broke(panicked))?;
         self.ack_owed = owed;
         self.quiet_since = now;
-        let state = self.tcb.state();
-        if !heard_fin(before.state) && heard_fin(state) && state != State::Closed {
-            self.fin = Some(seg.end());
+        let reset = seg.has(RST).then(|| reset_error(before.state));
+        self.took(before.state, seg.end(), reset);
+        if let Some(answer) = &answer {
+            self.left(answer);
         }
-        let closed_by_reset = seg.has(RST) && state != before.state;
-        self.follow(before.state, closed_by_reset.then(|| reset_error(before.state)));
+        let next = self.expected();
+        if let Some(at) = self.guard.take_early_fin(next)
+            && self.fin.is_none()
+        {
+            let before = self.tcb.state();
+            // What it answers is the acknowledgement that leaves with the next segment anyway.
+            self.hear(adapter, now, at, FIN | ACK)?;
+            self.took(before, at.wrapping_add(1), None);
+        }
         if self.phase == Phase::Open && !self.orphan && self.is_flushed() {
             self.patience = None;
         }
         if self.blocked && self.send_room() > 0 {
             self.blocked = false;
         }
-        if let Some(answer) = &answer {
-            self.left(answer);
-        }
         Ok((answer, before != self.standing()))
+    }
+
+    /// Follows smoltcp after it took a segment in that ends at `end`; `reset` if it was one.
+    fn took(&mut self, before: State, end: u32, reset: Option<Error>) {
+        let state = self.tcb.state();
+        if !heard_fin(before) && heard_fin(state) && state != State::Closed {
+            self.fin = Some(end);
+        }
+        self.follow(before, reset);
     }
 
     /// The next segment to send, if any, and whether the application should look.
@@ -250,7 +281,11 @@ impl Connection {
         if self.dead {
             return Ok((None, before != self.standing()));
         }
-        let out = self.tcb.egress(adapter, now).map_err(|panicked| self.broke(panicked))?;
+        let revived = if self.stall.fires(now) { self.revive(adapter, now)? } else { None };
+        let out = match revived {
+            Some(out) => Some(out),
+            None => self.tcb.egress(adapter, now).map_err(|panicked| self.broke(panicked))?,
+        };
         self.follow(before.state, None);
         if let Some(out) = &out {
             self.left(out);
@@ -264,7 +299,14 @@ impl Connection {
             return None;
         }
         let gives_up = self.gives_up_at().filter(|_| self.tcb.has_peer());
-        self.tcb.poll_at(adapter, now).into_iter().chain(gives_up).min()
+        let own = match self.tcb.poll_at(adapter, now) {
+            None if self.is_unfinished() => Some(self.stall.watch(now)),
+            own => {
+                self.stall.rest();
+                own
+            }
+        };
+        own.into_iter().chain(gives_up).min()
     }
 
     /// smoltcp forgets unread data when TIME-WAIT ends, so it does not end before the data was taken. The
@@ -475,7 +517,7 @@ const fn heard_fin(state: State) -> bool {
 impl Outbound {
     /// Length of the TCP segment at the end of the frame.
     fn tcp_len(&self, tuple: Tuple) -> usize {
-        let front = crate::net::ethernet::HEADER_LEN + crate::net::ip::header_len(tuple.local);
+        let front = ethernet::HEADER_LEN + ip::header_len(tuple.local);
         self.frame.len().saturating_sub(front)
     }
 }

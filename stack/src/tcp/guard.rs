@@ -10,6 +10,8 @@ pub(crate) enum Verdict {
     Pass,
     /// Drop it silently.
     Drop,
+    /// Drop it, and acknowledge what is there, so that an honest sender shows that it knows the exact numbers.
+    Challenge,
 }
 
 /// What the guard of one connection remembers.
@@ -33,6 +35,18 @@ pub(crate) struct Guard {
     acknowledged: Option<u32>,
     /// Right edge of the window we advertised, in the peer's sequence space.
     edge: Option<u32>,
+    /// The window we advertised last, as it stands in the header.
+    advertised: u16,
+    /// What the peer has acknowledged (SND.UNA), once it has.
+    una: Option<u32>,
+    /// Scale of the peer's windows, 0 until both sides have offered scaling.
+    peer_shift: u8,
+    /// The window that the peer offered last, as it stands in the header.
+    offered: u16,
+    /// The largest window that it ever offered, in bytes (MAX.SND.WND of RFC 5961 section 5.2).
+    largest_offered: u32,
+    /// Where a FIN stands that came before the data in front of it.
+    early_fin: Option<u32>,
 }
 
 impl Guard {
@@ -50,6 +64,12 @@ impl Guard {
             sent: None,
             acknowledged: None,
             edge: None,
+            advertised: 0,
+            una: None,
+            peer_shift: 0,
+            offered: 0,
+            largest_offered: 0,
+            early_fin: None,
         }
     }
 
@@ -57,14 +77,14 @@ impl Guard {
     /// number that is expected next, as far as there is one.
     pub(crate) fn inbound(&mut self, bytes: &mut [u8], seg: &Segment, next: Option<u32>) -> Verdict {
         if let Some(next) = next
-            && let Some(sent) = self.sent
+            && self.sent.is_some()
             && (seg.has(RST) || (seg.has(SYN) && self.scaled))
         {
             // RFC 5961 sections 3.2 and 4.2: the sender has to show that it knows the exact number.
             return if seg.has(RST) && !seg.has(SYN) && seg.seq == next {
                 Verdict::Pass
             } else {
-                self.challenge(bytes, seg, next, sent)
+                self.challenge(seg, next)
             };
         }
         if seg.has(SYN) {
@@ -76,8 +96,10 @@ impl Guard {
             let acceptable = !seg.has(ACK) || self.sent == Some(seg.ack);
             if self.irs.is_none() && !seg.has(RST) && acceptable {
                 self.irs = Some(seg.seq);
-                if offers_window_scale(bytes, seg) {
+                if let Some(shift) = window_scale(bytes, seg) {
                     self.shift = self.offered_shift;
+                    // RFC 7323 section 2.3: a larger one counts as 14.
+                    self.peer_shift = shift.min(14);
                 }
             }
             return Verdict::Pass;
@@ -93,6 +115,9 @@ impl Guard {
         {
             return Verdict::Drop;
         }
+        if !self.acknowledges(bytes, seg) {
+            return Verdict::Challenge;
+        }
         // The window in a SYN-ACK is not scaled (RFC 7323 section 2.2), but smoltcp scales it and would
         // take more than its ring holds, and panic, until it has advertised again.
         if !self.scaled
@@ -107,18 +132,50 @@ impl Guard {
             && after(seg.end().wrapping_sub(1), edge)
         {
             segment::clear_flag(bytes, FIN);
+        } else if seg.has(FIN)
+            && let Some(next) = next
+            && after(seg.seq, next)
+        {
+            // smoltcp forgets it, and the peer may not say it again for long.
+            self.early_fin = Some(seg.end().wrapping_sub(1));
         }
         Verdict::Pass
     }
 
-    /// Makes a keep-alive of the segment, which smoltcp answers with an acknowledgement, once a second at
-    /// most. What lies outside the window, or carries data, is not worth an answer.
-    fn challenge(&self, bytes: &mut [u8], seg: &Segment, next: u32, sent: u32) -> Verdict {
-        if seg.payload_len > 0 || (seg.has(RST) && seg.seq.wrapping_sub(next) > self.capacity) {
-            return Verdict::Drop;
+    /// Follows what the segment acknowledges and offers. One that is older than the last may still carry data:
+    /// its acknowledgement and window are made the last ones, or smoltcp would drop it. False if it is older than
+    /// any honest one (RFC 5961 section 5.2).
+    fn acknowledges(&mut self, bytes: &mut [u8], seg: &Segment) -> bool {
+        if !seg.has(ACK) || seg.has(RST) {
+            return true;
         }
-        segment::rewrite(bytes, next.wrapping_sub(1), sent, ACK);
-        Verdict::Pass
+        if let Some(una) = self.una
+            && after(una, seg.ack)
+        {
+            if una.wrapping_sub(seg.ack) > self.largest_offered {
+                return false;
+            }
+            if seg.sequence_len() > 0 {
+                segment::set_acknowledgement(bytes, una, self.offered);
+            }
+            return true;
+        }
+        if self.irs.is_some() && self.syn_left {
+            self.una = Some(seg.ack);
+            self.offered = seg.window;
+            let window = u32::from(seg.window) << if self.scaled { self.peer_shift } else { 0 };
+            self.largest_offered = self.largest_offered.max(window);
+        }
+        true
+    }
+
+    /// What lies outside the window, or carries data, is not worth an answer.
+    fn challenge(&self, seg: &Segment, next: u32) -> Verdict {
+        if seg.payload_len > 0 || (seg.has(RST) && seg.seq.wrapping_sub(next) > self.capacity) {
+            Verdict::Drop
+        } else {
+            Verdict::Challenge
+        }
     }
 
     /// Forgets that windows are not scaled yet: the way is open to a panic of smoltcp's.
@@ -140,6 +197,24 @@ impl Guard {
     /// The last acknowledgement that left.
     pub(crate) const fn acknowledged(&self) -> Option<u32> {
         self.acknowledged
+    }
+
+    /// What the peer has acknowledged, and the window it offered with that.
+    pub(crate) const fn una(&self) -> Option<(u32, u16)> {
+        match self.una {
+            Some(una) => Some((una, self.offered)),
+            None => None,
+        }
+    }
+
+    /// The acknowledgement and the window that were sent last.
+    pub(crate) const fn advertised(&self) -> (Option<u32>, u16) {
+        (self.acknowledged, self.advertised)
+    }
+
+    /// Takes the place of a FIN that came early, if the data in front of it has come since.
+    pub(crate) fn take_early_fin(&mut self, next: Option<u32>) -> Option<u32> {
+        self.early_fin.take_if(|at| next == Some(*at))
     }
 
     /// Notes that a connect was started: the SYN has yet to leave.
@@ -165,30 +240,31 @@ impl Guard {
         self.scaled = true;
         if seg.has(ACK) {
             self.acknowledged = Some(seg.ack);
+            self.advertised = seg.window;
             self.edge = Some(seg.ack.wrapping_add(u32::from(seg.window) << self.shift));
         }
     }
 }
 
-/// Whether the SYN carries the window scale option (RFC 7323 section 2.2).
-fn offers_window_scale(bytes: &[u8], seg: &Segment) -> bool {
+/// The shift count in the SYN, if it carries the window scale option (RFC 7323 section 2.2).
+fn window_scale(bytes: &[u8], seg: &Segment) -> Option<u8> {
     const END: u8 = 0;
     const NOP: u8 = 1;
     const WINDOW_SCALE: u8 = 3;
     let mut options = bytes.get(segment::HEADER_LEN..seg.header_len).unwrap_or_default();
     while let Some((&kind, rest)) = options.split_first() {
         match kind {
-            END => return false,
+            END => return None,
             NOP => options = rest,
-            WINDOW_SCALE => return true,
+            WINDOW_SCALE => return rest.get(1).copied(),
             _ => {
-                let Some(&len) = rest.first() else { return false };
+                let len = *rest.first()?;
                 if len < 2 {
-                    return false;
+                    return None;
                 }
                 options = options.get(usize::from(len)..).unwrap_or_default();
             }
         }
     }
-    false
+    None
 }

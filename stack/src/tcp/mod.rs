@@ -7,6 +7,7 @@ mod guard;
 pub mod isn;
 pub(crate) mod listener;
 pub(crate) mod segment;
+mod stall;
 #[cfg(test)]
 mod tests;
 pub(crate) mod time_wait;

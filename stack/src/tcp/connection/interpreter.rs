@@ -1,0 +1,83 @@
+//! What is said in place of smoltcp to the peer, or in place of the peer to smoltcp.
+
+use super::{Connection, Tuple};
+use crate::link::Frame;
+use crate::net::{ethernet, ip};
+use crate::tcp::adapter::{Adapter, Outbound, Panicked, State};
+use crate::tcp::segment::{self, ACK, FIN, after};
+use crate::time::Instant;
+
+/// RFC 5681 section 3.2: so many acknowledgements of the same have a segment sent again.
+const DUPLICATES: usize = 3;
+
+impl Connection {
+    /// Shows smoltcp a segment without data that the peer did not send, or not now.
+    pub(super) fn hear(
+        &mut self,
+        adapter: &mut Adapter,
+        now: Instant,
+        seq: u32,
+        flags: u8,
+    ) -> Result<Option<Outbound>, Panicked> {
+        const FRONT: usize = ip::V4_HEADER_LEN;
+        let mut bytes = [0; FRONT + segment::HEADER_LEN];
+        let (ack, window) = self.guard.una().unwrap_or_else(|| (self.guard.sent().unwrap_or(0), 0));
+        let Tuple { local_port, remote_port, .. } = self.tuple;
+        segment::emit(&mut bytes[FRONT..], remote_port, local_port, seq, ack, flags, window);
+        let answer =
+            self.tcb.ingress(adapter, now, &mut bytes, FRONT).map_err(|panicked| self.broke(panicked))?;
+        if let Some(answer) = &answer {
+            self.left(answer);
+        }
+        Ok(answer)
+    }
+
+    /// A segment without data that smoltcp does not send by itself.
+    fn say(&self, seq: u32, flags: u8) -> Outbound {
+        let front = ethernet::HEADER_LEN + ip::header_len(self.tuple.remote);
+        let mut frame = Frame::with_capacity(front + segment::HEADER_LEN);
+        frame.set_len(front + segment::HEADER_LEN);
+        let (ack, window) = self.guard.advertised();
+        let Tuple { local_port, remote_port, .. } = self.tuple;
+        segment::emit(
+            &mut frame.bytes_mut()[front..],
+            local_port,
+            remote_port,
+            seq,
+            ack.unwrap_or(0),
+            flags,
+            window,
+        );
+        Outbound { frame, segment_size: None }
+    }
+
+    /// Whether something is to be sent or acknowledged: it may not depend on the peer alone.
+    pub(super) fn is_unfinished(&self) -> bool {
+        match self.tcb.state() {
+            State::Established | State::CloseWait => self.tcb.send_queue() > 0,
+            State::FinWait1 | State::Closing | State::LastAck => true,
+            _ => false,
+        }
+    }
+
+    /// Gets a connection going again that smoltcp has no timer for: has it send again what is under way, or does
+    /// that with a FIN, and asks the peer for its window (as RFC 9293 section 3.8.4 does to see whether it is
+    /// there).
+    pub(super) fn revive(
+        &mut self,
+        adapter: &mut Adapter,
+        now: Instant,
+    ) -> Result<Option<Outbound>, Panicked> {
+        let (Some(sent), Some((una, _)), Some(next)) = (self.guard.sent(), self.guard.una(), self.expected())
+        else {
+            return Ok(None);
+        };
+        if !after(sent, una) || self.tcb.send_queue() > 0 {
+            for _ in 0..DUPLICATES {
+                self.hear(adapter, now, next, ACK)?;
+            }
+            return Ok(Some(self.say(una.wrapping_sub(1), ACK)));
+        }
+        Ok(Some(self.say(sent.wrapping_sub(1), FIN | ACK)))
+    }
+}
