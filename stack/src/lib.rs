@@ -72,5 +72,6 @@ pub use error::Error;
 pub use setup_error::SetupError;
 pub use stack::{Builder, Stack};
 pub use tcp::isn::Secret;
+pub use tcp::keepalive::KeepAlive;
 pub use time::Instant;
 pub use vnl::Vnl;

@@ -22,6 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_stack_ends_while_another_is_under_load,
         shutdown_sends_what_is_queued,
         a_dead_neighbour_is_unreachable_and_delays_nobody,
+        a_peer_that_vanishes_is_noticed,
         routes_lead_through_a_kernel_router,
     ]
 }
@@ -292,6 +293,30 @@ fn a_dead_neighbour_is_unreachable_and_delays_nobody(net: &Net) -> Result<()> {
         }
         Ok(())
     })
+}
+
+fn a_peer_that_vanishes_is_noticed(net: &Net) -> Result<()> {
+    let stack = stack_on_tap(net, "red", "")?;
+    let listener = net.enter(|| std::net::TcpListener::bind("10.0.0.1:0"))?;
+    let mut stream = TcpStream::connect(&stack, listener.local_addr()?)?;
+    let (_accepted, _) = listener.accept()?;
+    for (level, name, value) in [
+        (ioth::SOL_SOCKET, ioth::SO_KEEPALIVE, 1),
+        (ioth::IPPROTO_TCP, ioth::TCP_KEEPIDLE, 1),
+        (ioth::IPPROTO_TCP, ioth::TCP_KEEPINTVL, 1),
+        (ioth::IPPROTO_TCP, ioth::TCP_KEEPCNT, 2),
+    ] {
+        ioth::setsockopt_int(&stream, level, name, value)?;
+    }
+    // While the kernel answers, nothing happens.
+    stream.set_read_timeout(Some(Duration::from_secs(4)))?;
+    let error = stream.read(&mut [0; 10]).err().map(|error| error.kind());
+    ensure!(error == Some(std::io::ErrorKind::WouldBlock), "{error:?}");
+    net.run("ip link set red down")?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let error = stream.read(&mut [0; 10]).err().and_then(|error| error.raw_os_error());
+    ensure!(error == Some(libc::ETIMEDOUT), "{error:?}");
+    Ok(())
 }
 
 fn routes_lead_through_a_kernel_router(near: &Net) -> Result<()> {

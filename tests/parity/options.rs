@@ -6,7 +6,7 @@ use anyhow::Result;
 use ioth::{
     IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, IPV6_V6ONLY, SO_ACCEPTCONN, SO_BROADCAST, SO_DOMAIN, SO_ERROR,
     SO_KEEPALIVE, SO_LINGER, SO_PROTOCOL, SO_RCVBUF, SO_RCVTIMEO, SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO,
-    SO_TYPE, SOL_SOCKET, TCP_NODELAY,
+    SO_TYPE, SOL_SOCKET, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY, TCP_USER_TIMEOUT,
 };
 use ioth_tests::netns::Test;
 
@@ -19,6 +19,7 @@ pub(crate) fn tests() -> Vec<Test> {
         flags_are_stored,
         read_only_options,
         buffer_sizes,
+        numbers_of_tcp,
         timeouts,
         strange_timeouts,
         linger,
@@ -93,6 +94,32 @@ fn buffer_sizes(w: &World) -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+fn numbers_of_tcp(w: &World) -> Result<()> {
+    let listener = w.listener()?;
+    for (what, fd) in [("fresh", w.stream()?), ("connected", w.pair_of(&listener)?.0)] {
+        for (name, number) in [
+            ("TCP_KEEPIDLE", TCP_KEEPIDLE),
+            ("TCP_KEEPINTVL", TCP_KEEPINTVL),
+            ("TCP_KEEPCNT", TCP_KEEPCNT),
+            ("TCP_USER_TIMEOUT", TCP_USER_TIMEOUT),
+        ] {
+            w.note(&format!("{what} {name}"), option(&fd, IPPROTO_TCP, number));
+            for value in [1, 127, 128, 32_767, 32_768, 0, -1, i32::MAX] {
+                w.note(&format!("set {value}"), ioth::setsockopt_int(&fd, IPPROTO_TCP, number, value));
+                w.note("shows", option(&fd, IPPROTO_TCP, number));
+            }
+            w.note("too short", ioth::setsockopt(&fd, IPPROTO_TCP, number, &[1; 3]));
+        }
+    }
+    // What a listener has, its connections have.
+    ioth::setsockopt_int(&listener, IPPROTO_TCP, TCP_KEEPIDLE, 77)?;
+    ioth::setsockopt_int(&listener, IPPROTO_TCP, TCP_USER_TIMEOUT, 7777)?;
+    let (_ours, theirs) = w.pair_of(&listener)?;
+    w.note("inherited", option(&theirs, IPPROTO_TCP, TCP_KEEPIDLE));
+    w.note("inherited", option(&theirs, IPPROTO_TCP, TCP_USER_TIMEOUT));
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod echo;
 mod guards;
 mod hostile;
 mod identity;
+mod keepalive;
 mod loopback;
 mod ndp;
 mod ports;

@@ -6,8 +6,8 @@
 //! | `SOL_SOCKET` | `SO_REUSEADDR`, `SO_BROADCAST`, `SO_RCVBUF`, `SO_SNDBUF`, `SO_RCVTIMEO`, `SO_SNDTIMEO` | has effect |
 //! | | `SO_TYPE`, `SO_DOMAIN`, `SO_PROTOCOL`, `SO_ACCEPTCONN`, `SO_ERROR` | to be read |
 //! | | `SO_LINGER` | on with 0 seconds: close sends a reset; otherwise stored |
-//! | | `SO_KEEPALIVE` | stored |
-//! | `IPPROTO_TCP` | `TCP_NODELAY` | has effect |
+//! | | `SO_KEEPALIVE` | has effect |
+//! | `IPPROTO_TCP` | `TCP_NODELAY`, `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT`, `TCP_USER_TIMEOUT` | has effect |
 //! | `IPPROTO_IPV6` | `IPV6_V6ONLY` | has effect |
 //! | any other | | `ENOPROTOOPT`; reading at a level that the socket does not have: `EOPNOTSUPP` for IPv4 |
 //!
@@ -19,7 +19,7 @@ mod settings;
 mod socket;
 mod tcp;
 
-pub(crate) use settings::{Flag, Settings};
+pub(crate) use settings::{Flag, Number, Settings};
 pub use socket::MAX_BUFFER;
 
 use crate::errno::fail;

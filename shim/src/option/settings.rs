@@ -30,6 +30,21 @@ pub(crate) struct Settings {
     recv_buffer: AtomicI32,
     send_buffer: AtomicI32,
     linger: AtomicI64,
+    /// The options of TCP that are numbers, by [`Number`].
+    numbers: [AtomicI32; 4],
+}
+
+/// An option of TCP that is a number, tcp(7).
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Number {
+    /// `TCP_KEEPIDLE`, in seconds.
+    KeepIdle,
+    /// `TCP_KEEPINTVL`, in seconds.
+    KeepInterval,
+    /// `TCP_KEEPCNT`.
+    KeepCount,
+    /// `TCP_USER_TIMEOUT`, in milliseconds; 0 for what the system has.
+    UserTimeout,
 }
 
 impl Settings {
@@ -43,6 +58,7 @@ impl Settings {
             recv_buffer: shown(options.recv_buffer),
             send_buffer: shown(options.send_buffer),
             linger: AtomicI64::new(-1),
+            numbers: [7200, 75, 9, 0].map(AtomicI32::new),
         };
         settings.set(Flag::ReuseAddress, options.reuse_address);
         settings.set(Flag::Broadcast, options.broadcast);
@@ -59,6 +75,9 @@ impl Settings {
         self.recv_buffer.store(listener.recv_buffer.load(Relaxed), Relaxed);
         self.send_buffer.store(listener.send_buffer.load(Relaxed), Relaxed);
         self.linger.store(listener.linger.load(Relaxed), Relaxed);
+        for (own, theirs) in self.numbers.iter().zip(&listener.numbers) {
+            own.store(theirs.load(Relaxed), Relaxed);
+        }
     }
 
     /// Turns an option on or off.
@@ -93,6 +112,16 @@ impl Settings {
     /// Sets `SO_LINGER` in seconds; `None` turns it off.
     pub(crate) fn set_linger(&self, seconds: Option<i32>) {
         self.linger.store(seconds.map_or(-1, i64::from), Relaxed);
+    }
+
+    /// Sets an option of TCP that is a number.
+    pub(crate) fn set_number(&self, number: Number, value: i32) {
+        self.numbers[number as usize].store(value, Relaxed);
+    }
+
+    /// An option of TCP that is a number.
+    pub(crate) fn number(&self, number: Number) -> i32 {
+        self.numbers[number as usize].load(Relaxed)
     }
 
     /// Whether an option is on.

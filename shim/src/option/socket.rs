@@ -77,10 +77,7 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
     match name {
         SO_REUSEADDR => target.set(Flag::ReuseAddress, on, |options| options.reuse_address = on),
         SO_BROADCAST => target.set(Flag::Broadcast, on, |options| options.broadcast = on),
-        SO_KEEPALIVE => {
-            settings.set(Flag::KeepAlive, on);
-            Ok(())
-        }
+        SO_KEEPALIVE => target.set(Flag::KeepAlive, on, |options| options.keepalive.on = on),
         SO_RCVBUF => {
             let (bytes, shown) = buffer(number, MIN_RECV);
             target.tell(|options| options.recv_buffer = bytes)?;

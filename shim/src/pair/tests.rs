@@ -44,15 +44,7 @@ fn drain(mut stream: impl Read) -> Vec<Result<usize, Option<i32>>> {
 }
 
 fn shared(pair: &Pair, end: OwnedFd) -> Shared {
-    let options = Options {
-        nodelay: false,
-        reuse_address: false,
-        broadcast: false,
-        v6_only: false,
-        recv_buffer: 0,
-        send_buffer: 0,
-    };
-    Shared::new(Kind::Stream, Family::V4, pair.cookie, Settings::new(&options), Arc::new(end))
+    Shared::new(Kind::Stream, Family::V4, pair.cookie, Settings::new(&Options::default()), Arc::new(end))
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! Endpoints: what the stack has in place of a BSD socket, without a descriptor.
 
+use std::time::Duration;
+
+use crate::tcp::keepalive::KeepAlive;
+
 slotmap::new_key_type! {
     /// Names an endpoint of one stack. Never used again for another endpoint.
     pub struct EndpointId;
@@ -70,6 +74,10 @@ pub struct Options {
     pub recv_buffer: usize,
     /// Bytes of the send ring (stream, fixed when the connection is made).
     pub send_buffer: usize,
+    /// `SO_KEEPALIVE`, and how a silent peer is asked.
+    pub keepalive: KeepAlive,
+    /// `TCP_USER_TIMEOUT`: how long what was sent may go without an acknowledgement.
+    pub user_timeout: Option<Duration>,
 }
 
 impl Options {
@@ -90,6 +98,8 @@ impl Default for Options {
             v6_only: false,
             recv_buffer: Self::DEFAULT_BUFFER,
             send_buffer: Self::DEFAULT_BUFFER,
+            keepalive: KeepAlive::default(),
+            user_timeout: None,
         }
     }
 }

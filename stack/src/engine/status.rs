@@ -134,7 +134,7 @@ impl Engine {
             self.ports.set_reuse(binding, options.reuse_address);
         }
         if let Role::Connection(connection) = &mut endpoint.role {
-            connection.set_nodelay(options.nodelay);
+            connection.set_options(&options);
             self.want_transmit(id);
         }
         Ok(())

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::adapter::{Adapter, Outbound, Panicked, Path, State, Tcb};
 use super::guard::{Guard, Verdict};
+use super::keepalive::{KeepAlive, Prober};
 use super::segment::{ACK, Arrived, FIN, RST, Segment};
 use super::stall::Stall;
 use crate::engine::endpoint::EndpointId;
@@ -67,6 +68,8 @@ pub(crate) struct Settings {
     pub(crate) receive: usize,
     pub(crate) send: usize,
     pub(crate) nodelay: bool,
+    pub(crate) keepalive: KeepAlive,
+    pub(crate) user_timeout: Option<Duration>,
 }
 
 /// A TCP connection.
@@ -110,7 +113,8 @@ pub(crate) struct Connection {
     /// Payload that arrived since a segment left.
     ack_owed: usize,
     mss: usize,
-    nodelay: bool,
+    settings: Settings,
+    prober: Prober,
     /// Payload of a full super-frame, if there are any.
     super_payload: Option<usize>,
     /// The sequence number behind all data that the application sent.
@@ -188,7 +192,8 @@ impl Connection {
             blocked: false,
             ack_owed: 0,
             mss: path.mss(),
-            nodelay: settings.nodelay,
+            settings,
+            prober: Prober::new(now),
             super_payload: path.super_payload(),
             written: isn.wrapping_add(1),
             stall: Stall::new(),
@@ -228,6 +233,7 @@ impl Connection {
         let answer = self.tcb.ingress(adapter, now, bytes, tcp).map_err(|panicked| self.broke(panicked))?;
         self.ack_owed = owed;
         self.quiet_since = now;
+        self.prober.heard(now);
         let reset = seg.has(RST).then(|| reset_error(before.state));
         self.took(before.state, seg.end(), reset);
         if let Some(answer) = &answer {
@@ -281,7 +287,8 @@ impl Connection {
         if self.dead {
             return Ok((None, before != self.standing()));
         }
-        let revived = if self.stall.fires(now) { self.revive(adapter, now)? } else { None };
+        let revived =
+            if self.stall.fires(now) { self.revive(adapter, now)? } else { self.ask_if_silent(now) };
         let out = match revived {
             Some(out) => Some(out),
             None => self.tcb.egress(adapter, now).map_err(|panicked| self.broke(panicked))?,
@@ -306,7 +313,7 @@ impl Connection {
                 own
             }
         };
-        own.into_iter().chain(gives_up).min()
+        own.into_iter().chain(gives_up).chain(self.asks_at()).min()
     }
 
     /// smoltcp forgets unread data when TIME-WAIT ends, so it does not end before the data was taken. The
@@ -328,7 +335,7 @@ impl Connection {
     /// senders that have much under way: the next acknowledgement lets it go, or the next millisecond.
     fn waits_for_more(&self) -> bool {
         let (Some(full), Some(sent)) = (self.super_payload, self.guard.sent()) else { return false };
-        if self.nodelay || self.write_shutdown || self.phase != Phase::Open {
+        if self.settings.nodelay || self.write_shutdown || self.phase != Phase::Open {
             return false;
         }
         let unsent = self.written.wrapping_sub(sent) as usize;

@@ -404,5 +404,11 @@ fn is_scoped(address: IpAddr) -> bool {
 
 /// What a new connection takes from the options of its endpoint.
 pub(crate) const fn settings(options: &Options) -> Settings {
-    Settings { receive: options.recv_buffer, send: options.send_buffer, nodelay: options.nodelay }
+    Settings {
+        receive: options.recv_buffer,
+        send: options.send_buffer,
+        nodelay: options.nodelay,
+        keepalive: options.keepalive,
+        user_timeout: options.user_timeout,
+    }
 }

@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod demux;
 mod guard;
 pub mod isn;
+pub mod keepalive;
 pub(crate) mod listener;
 pub(crate) mod segment;
 mod stall;

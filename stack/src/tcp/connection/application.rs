@@ -1,7 +1,9 @@
 //! What the application does with a connection: send, receive, shut down, ask.
 
+use std::time::Duration;
+
 use super::{Connection, DATA_TIMEOUT, Phase};
-use crate::engine::endpoint::Readiness;
+use crate::engine::endpoint::{Options, Readiness};
 use crate::error::Error;
 use crate::tcp::adapter::State;
 use crate::time::Instant;
@@ -16,7 +18,7 @@ impl Connection {
             self.abort(None);
             return;
         }
-        self.wait_for_peer(now, DATA_TIMEOUT);
+        self.wait_for_peer(now, self.data_timeout());
         self.tcb.close();
     }
 
@@ -24,9 +26,16 @@ impl Connection {
         self.read_shutdown = true;
     }
 
-    pub(crate) fn set_nodelay(&mut self, nodelay: bool) {
-        self.nodelay = nodelay;
-        self.tcb.set_nodelay(nodelay);
+    pub(crate) fn set_options(&mut self, options: &Options) {
+        self.settings.nodelay = options.nodelay;
+        self.settings.keepalive = options.keepalive;
+        self.settings.user_timeout = options.user_timeout;
+        self.tcb.set_nodelay(options.nodelay);
+    }
+
+    /// How long what was sent may go without an answer.
+    fn data_timeout(&self) -> Duration {
+        self.settings.user_timeout.unwrap_or(DATA_TIMEOUT)
     }
 
     pub(crate) fn recv_queue(&self) -> usize {
@@ -60,7 +69,7 @@ impl Connection {
             return Err(Error::WouldBlock);
         }
         self.blocked = false;
-        self.wait_for_peer(now, DATA_TIMEOUT);
+        self.wait_for_peer(now, self.data_timeout());
         Ok(())
     }
 

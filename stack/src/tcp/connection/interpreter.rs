@@ -1,9 +1,11 @@
 //! What is said in place of smoltcp to the peer, or in place of the peer to smoltcp.
 
-use super::{Connection, Tuple};
+use super::{Connection, Phase, Tuple};
+use crate::error::Error;
 use crate::link::Frame;
 use crate::net::{ethernet, ip};
 use crate::tcp::adapter::{Adapter, Outbound, Panicked, State};
+use crate::tcp::keepalive::Step;
 use crate::tcp::segment::{self, ACK, FIN, after};
 use crate::time::Instant;
 
@@ -79,5 +81,31 @@ impl Connection {
             return Ok(Some(self.say(una.wrapping_sub(1), ACK)));
         }
         Ok(Some(self.say(sent.wrapping_sub(1), FIN | ACK)))
+    }
+
+    /// When the peer has been silent for so long that it is asked whether it is there: only while nothing else
+    /// is to be answered by it.
+    pub(super) fn asks_at(&self) -> Option<Instant> {
+        let idle = matches!(self.tcb.state(), State::Established | State::CloseWait | State::FinWait2);
+        if idle && !self.is_unfinished() { self.prober.due(&self.settings.keepalive) } else { None }
+    }
+
+    /// The question, when it is due. After too many without an answer the connection is over.
+    pub(super) fn ask_if_silent(&mut self, now: Instant) -> Option<Outbound> {
+        if self.asks_at().is_none_or(|at| now < at) {
+            return None;
+        }
+        match self.prober.step(now, &self.settings.keepalive, self.settings.user_timeout) {
+            Step::Wait => None,
+            Step::Ask => {
+                let una = self.guard.una().map(|(una, _)| una).or_else(|| self.guard.sent())?;
+                // RFC 9293 section 3.8.4: what was acknowledged before is acknowledged again.
+                Some(self.say(una.wrapping_sub(1), ACK))
+            }
+            Step::GiveUp => {
+                self.abort((self.phase != Phase::Over).then_some(Error::TimedOut));
+                None
+            }
+        }
     }
 }
