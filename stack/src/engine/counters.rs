@@ -24,8 +24,12 @@ pub struct Counters {
     pub tcp_out: u64,
     /// Connections refused with a reset, or reset segments sent for unknown connections.
     pub tcp_resets_out: u64,
-    /// SYNs dropped because a backlog was full.
+    /// SYNs dropped because a queue of connections to be accepted was full.
     pub listen_overflows: u64,
+    /// SYNs answered with a cookie because too many handshakes were under way.
+    pub syn_cookies_sent: u64,
+    /// Acknowledgements of such cookies.
+    pub syn_cookies_received: u64,
     /// Panics of the TCP implementation that were contained; each ended one connection.
     pub contained_panics: u64,
     /// Datagrams received by a socket.

@@ -64,13 +64,21 @@ impl Engine {
             && let Some(listener) = self.listener_for(&tuple)
         {
             self.open_passively(now, interface, listener, tuple, arrived);
-        } else if !seg.has(RST) {
+            return;
+        }
+        if seg.flags & (SYN | ACK | RST) == ACK
+            && let Some(listener) = self.listener_for(&tuple)
+            && self.open_by_cookie(now, interface, listener, tuple, arrived)
+        {
+            return;
+        }
+        if !seg.has(RST) {
             self.refuse(now, interface, tuple, &seg);
         }
     }
 
     /// A segment of a connection.
-    fn segment_for(&mut self, now: Instant, id: EndpointId, arrived: Arrived<'_>) {
+    pub(super) fn segment_for(&mut self, now: Instant, id: EndpointId, arrived: Arrived<'_>) {
         let Some(Endpoint { role: Role::Connection(connection), .. }) = self.endpoints.get_mut(id) else {
             return;
         };
@@ -254,8 +262,15 @@ impl Engine {
             self.counters.listen_overflows += 1;
             return;
         }
-        let (options, family) = (*options, *family);
+        let (options, family, may_start) = (*options, *family, queue.may_start());
         let Ok(hop) = self.route_back(interface, tuple.remote) else { return };
+        if !may_start {
+            if let Some(Endpoint { role: Role::Listener(queue), .. }) = self.endpoints.get_mut(listener) {
+                queue.sent_cookie(now);
+            }
+            self.send_cookie(now, hop, tuple, &arrived, options.recv_buffer);
+            return;
+        }
         let isn = self.initial_sequence_number(now, &tuple);
         let path = self.path(&hop);
         let opened = Connection::accept(now, tuple, path, settings(&options), isn, arrived);
@@ -270,7 +285,12 @@ impl Engine {
     }
 
     /// Enters a connection that came in.
-    fn insert_connection(&mut self, family: Family, options: Options, connection: Connection) -> EndpointId {
+    pub(super) fn insert_connection(
+        &mut self,
+        family: Family,
+        options: Options,
+        connection: Connection,
+    ) -> EndpointId {
         let tuple = connection.tuple;
         let id = self.endpoints.insert(Endpoint {
             kind: Kind::Stream,

@@ -96,7 +96,7 @@ impl Guard {
             let acceptable = !seg.has(ACK) || self.sent == Some(seg.ack);
             if self.irs.is_none() && !seg.has(RST) && acceptable {
                 self.irs = Some(seg.seq);
-                if let Some(shift) = window_scale(bytes, seg) {
+                if let Some(&[shift]) = segment::option(bytes, seg, WINDOW_SCALE) {
                     self.shift = self.offered_shift;
                     // RFC 7323 section 2.3: a larger one counts as 14.
                     self.peer_shift = shift.min(14);
@@ -246,25 +246,5 @@ impl Guard {
     }
 }
 
-/// The shift count in the SYN, if it carries the window scale option (RFC 7323 section 2.2).
-fn window_scale(bytes: &[u8], seg: &Segment) -> Option<u8> {
-    const END: u8 = 0;
-    const NOP: u8 = 1;
-    const WINDOW_SCALE: u8 = 3;
-    let mut options = bytes.get(segment::HEADER_LEN..seg.header_len).unwrap_or_default();
-    while let Some((&kind, rest)) = options.split_first() {
-        match kind {
-            END => return None,
-            NOP => options = rest,
-            WINDOW_SCALE => return rest.get(1).copied(),
-            _ => {
-                let len = *rest.first()?;
-                if len < 2 {
-                    return None;
-                }
-                options = options.get(usize::from(len)..).unwrap_or_default();
-            }
-        }
-    }
-    None
-}
+/// The window scale option (RFC 7323 section 2.2).
+const WINDOW_SCALE: u8 = 3;

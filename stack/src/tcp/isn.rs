@@ -22,6 +22,7 @@ pub(crate) enum Purpose {
     ConnectCounter,
     BindPort,
     Seed,
+    Cookie,
 }
 
 impl Secret {

@@ -2,7 +2,9 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use super::cookie;
 use crate::engine::endpoint::EndpointId;
+use crate::time::Instant;
 
 /// `SOMAXCONN` of Linux: what a larger backlog is cut to, listen(2).
 pub(crate) const MOST: usize = 4096;
@@ -15,6 +17,8 @@ pub(crate) struct Listener {
     embryonic: HashSet<EndpointId>,
     /// Established, in the order of their establishment: the accept queue.
     ready: VecDeque<EndpointId>,
+    /// No cookie that was sent is good any more from then on.
+    cookies_until: Instant,
 }
 
 impl Listener {
@@ -27,10 +31,24 @@ impl Listener {
         Self { backlog: backlog.min(MOST), ..self }
     }
 
-    /// Whether a SYN may make another connection: as Linux, the accept queue holds one more than the
-    /// backlog, and as many handshakes may be under way.
+    /// Whether another connection may come: as Linux, the accept queue holds one more than the backlog.
     pub(crate) fn has_room(&self) -> bool {
-        self.ready.len() <= self.backlog && self.embryonic.len() <= self.backlog.max(8)
+        self.ready.len() <= self.backlog
+    }
+
+    /// Whether a SYN may begin another handshake; as many may be under way as connections may wait.
+    pub(crate) fn may_start(&self) -> bool {
+        self.embryonic.len() <= self.backlog.max(8)
+    }
+
+    /// A cookie was sent.
+    pub(crate) fn sent_cookie(&mut self, now: Instant) {
+        self.cookies_until = now + cookie::LIFETIME;
+    }
+
+    /// Whether an acknowledgement may be that of a cookie.
+    pub(crate) fn expects_cookies(&self, now: Instant) -> bool {
+        now < self.cookies_until
     }
 
     pub(crate) fn started(&mut self, id: EndpointId) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod adapter;
 pub(crate) mod connection;
+mod cookie;
 pub(crate) mod demux;
 mod guard;
 pub mod isn;

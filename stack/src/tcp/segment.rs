@@ -76,6 +76,28 @@ pub(crate) struct Arrived<'a> {
     pub(crate) seg: Segment,
 }
 
+/// The value of an option in the header in front of `bytes` (RFC 9293 section 3.1), if it is there and whole.
+pub(crate) fn option<'a>(bytes: &'a [u8], seg: &Segment, wanted: u8) -> Option<&'a [u8]> {
+    const END: u8 = 0;
+    const NOP: u8 = 1;
+    let mut options = bytes.get(HEADER_LEN..seg.header_len)?;
+    while let Some((&kind, rest)) = options.split_first() {
+        match kind {
+            END => return None,
+            NOP => options = rest,
+            _ => {
+                let len = usize::from(*rest.first()?);
+                let value = options.get(2..len)?;
+                if kind == wanted {
+                    return Some(value);
+                }
+                options = &options[len..];
+            }
+        }
+    }
+    None
+}
+
 /// Whether `a` lies behind `b` in sequence space (RFC 9293 section 3.4).
 pub(crate) const fn after(a: u32, b: u32) -> bool {
     a.wrapping_sub(b) as i32 > 0
