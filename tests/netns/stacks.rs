@@ -24,6 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_dead_neighbour_is_unreachable_and_delays_nobody,
         a_peer_that_vanishes_is_noticed,
         routes_lead_through_a_kernel_router,
+        a_path_with_a_smaller_mtu_carries_everything,
     ]
 }
 
@@ -345,5 +346,35 @@ fn routes_lead_through_a_kernel_router(near: &Net) -> Result<()> {
     }
     let error = TcpStream::connect(&stack, "10.2.0.2:9").err().and_then(|error| error.raw_os_error());
     ensure!(error == Some(libc::EHOSTUNREACH), "through the dead gateway: {error:?}");
+    Ok(())
+}
+
+fn a_path_with_a_smaller_mtu_carries_everything(near: &Net) -> Result<()> {
+    let far = Net::new("far")?;
+    near.tap("red", &KERNEL)?;
+    let (west, east) = (&["10.1.0.1/24", "fd01::1/64"], &["10.1.0.2/24", "fd01::2/64"]);
+    Net::veth(near, ("west", west), &far, ("east", east))?;
+    near.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")?;
+    near.run("ip link set west mtu 1300")?;
+    far.run(
+        "ip link set east mtu 1300; ip route add default via 10.1.0.1; ip -6 route add default via fd01::1",
+    )?;
+    for options in ["", "?offload=off"] {
+        let stack = Stack::new(
+            &format!("tap://red{options}"),
+            "ip=10.0.0.2/24,ip=fd00::2/64,gw=10.0.0.1,gw=fd00::1",
+        )?;
+        near.wait_for_carrier("red")?;
+        for address in ["10.1.0.2:0", "[fd01::2]:0"] {
+            let listener = far.enter(|| std::net::TcpListener::bind(address))?;
+            let to = listener.local_addr()?;
+            let receiver = thread::spawn(move || pattern::check(&mut listener.accept()?.0));
+            let mut stream = TcpStream::connect(&stack, to)?;
+            pattern::send(&mut stream, 1 << 20)?;
+            drop(stream);
+            ensure!(receiver.join().expect("no panic")? == 1 << 20);
+        }
+        stack.shutdown(Duration::from_secs(5))?;
+    }
     Ok(())
 }

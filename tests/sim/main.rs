@@ -12,6 +12,7 @@ mod identity;
 mod keepalive;
 mod loopback;
 mod ndp;
+mod path_mtu;
 mod ports;
 mod routes;
 mod stalls;

@@ -236,7 +236,8 @@ impl Engine {
         };
         let tuple = tuple_of(port);
         let isn = self.initial_sequence_number(now, &tuple);
-        let opened = Connection::connect(now, tuple, self.path(&hop), settings(&options), isn);
+        let opened =
+            Connection::connect(now, tuple, self.path(now, &hop, remote.ip()), settings(&options), isn);
         let Ok(mut connection) = opened else {
             if let Some(binding) = fresh_binding {
                 self.ports.release(binding);

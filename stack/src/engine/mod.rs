@@ -30,6 +30,7 @@ use crate::link::Frame;
 use crate::net::cidr::Cidr;
 use crate::net::mac::Mac;
 use crate::net::neighbour::{Action, NeighbourTable};
+use crate::net::pmtu::PathMtus;
 use crate::net::route::{InterfaceId, Route, RouteTable};
 use crate::ports::{BindingId, PortTable};
 use crate::tcp::adapter::Adapter;
@@ -55,6 +56,7 @@ pub struct Engine {
     pub(crate) routes: RouteTable,
     /// Changes whenever a route or an address does: cached hops are then looked up again.
     pub(crate) routes_version: u64,
+    pub(crate) path_mtus: PathMtus,
     pub(crate) endpoints: SlotMap<EndpointId, Endpoint>,
     pub(crate) adapter: Adapter,
     pub(crate) connections: HashMap<Tuple, EndpointId>,
@@ -121,6 +123,7 @@ impl Engine {
             interfaces: vec![loopback],
             routes: RouteTable::new(),
             routes_version: 0,
+            path_mtus: PathMtus::default(),
             endpoints: SlotMap::default(),
             adapter: Adapter::default(),
             connections: HashMap::new(),

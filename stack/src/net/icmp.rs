@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ip::{self, Packet};
 use super::mac::Mac;
 use super::route::InterfaceId;
-use super::{checksum, ethernet, ndp};
+use super::{checksum, ethernet, ndp, pmtu};
 use crate::engine::Engine;
 use crate::engine::output::Outgoing;
 use crate::error::Error;
@@ -19,6 +19,7 @@ const ECHO_REQUEST: u8 = 8;
 
 /// Message types of ICMPv6 (RFC 4443).
 const V6_UNREACHABLE: u8 = 1;
+const V6_TOO_BIG: u8 = 2;
 const V6_PARAMETER_PROBLEM: u8 = 4;
 const V6_ECHO_REQUEST: u8 = 128;
 const V6_ECHO_REPLY: u8 = 129;
@@ -98,8 +99,13 @@ impl Engine {
                 let error = match code {
                     2 | 3 => Error::ConnectionRefused,
                     0 | 5 | 6 | 9 | 11 => Error::NetworkUnreachable,
-                    // Fragmentation needed: path MTU discovery, not an error of the endpoint.
-                    4 => return,
+                    // RFC 1191 section 4: the MTU of the next hop stands in the second half of the second word.
+                    4 => {
+                        let said = message
+                            .first_chunk()
+                            .map_or(0, |&[.., m0, m1]: &[u8; HEADER_LEN]| u16::from_be_bytes([m0, m1]));
+                        return self.handle_too_long(now, message, said.into());
+                    }
                     _ => Error::HostUnreachable,
                 };
                 self.handle_icmp_error(now, message, error);
@@ -146,6 +152,10 @@ impl Engine {
                 };
                 self.handle_icmp_error(now, message, error);
             }
+            // RFC 4443 section 3.2.
+            [V6_TOO_BIG, _, _, _, m0, m1, m2, m3, ..] => {
+                self.handle_too_long(now, message, u32::from_be_bytes([m0, m1, m2, m3]));
+            }
             [V6_PARAMETER_PROBLEM, 1, ..] => self.handle_icmp_error(now, message, Error::ConnectionRefused),
             _ => {}
         }
@@ -183,6 +193,34 @@ impl Engine {
             && self.is_local(sent.source)
         {
             self.report(now, &sent, transport, error);
+        }
+    }
+
+    /// The network says that a packet of ours is too long for the path (RFC 1191, RFC 8201); `message` quotes it.
+    /// Believed is who knows a sequence number that is under way (RFC 5927 section 7.2).
+    fn handle_too_long(&mut self, now: Instant, message: &[u8], said: u32) {
+        let Some(quoted) = message.get(HEADER_LEN..) else { return };
+        let Some((sent, transport)) = parse_quoted(quoted) else { return };
+        let v6 = sent.source.is_ipv6();
+        let at = if v6 { 4 } else { 2 };
+        let (Some(&[s0, s1, d0, d1, q0, q1, q2, q3]), Some(&len)) =
+            (transport.first_chunk(), quoted[at..].first_chunk())
+        else {
+            return;
+        };
+        let own = if v6 { ip::V6_HEADER_LEN } else { 0 };
+        let len = u16::from_be_bytes(len).saturating_add(u16::try_from(own).unwrap_or(0));
+        let Some(mtu) = pmtu::of_report(said, len, v6).filter(|mtu| *mtu < len) else { return };
+        if sent.protocol != checksum::TCP || !self.is_local(sent.source) {
+            return;
+        }
+        let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+        if let Some(id) = self.connection_of_sent(&sent, source, destination)
+            && let Some(connection) = self.connection_mut(id)
+            && connection.path_is_narrow(u32::from_be_bytes([q0, q1, q2, q3]), mtu)
+        {
+            self.path_mtus.learn(now, sent.destination, mtu);
+            self.want_transmit(id);
         }
     }
 

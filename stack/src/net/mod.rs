@@ -9,6 +9,7 @@ pub(crate) mod ip;
 pub mod mac;
 mod ndp;
 pub mod neighbour;
+pub(crate) mod pmtu;
 pub mod route;
 
 pub use cidr::Cidr;

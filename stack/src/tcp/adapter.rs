@@ -33,6 +33,9 @@ const REMOTE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 /// Room for the TCP header and all its options, in bytes.
 const MAX_TCP_HEADER: usize = 60;
 
+/// Interfaces of smoltcp's kept at most: the network may speak of many path MTUs.
+const MOST_INTERFACES: usize = 64;
+
 /// How segments of a connection travel: one smoltcp interface serves all connections of one path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Path {
@@ -118,6 +121,10 @@ impl std::fmt::Debug for BoxedInterface {
 impl Adapter {
     fn interface(&mut self, path: Path, now: Instant) -> &mut Interface {
         let at = self.interfaces.iter().position(|(known, _)| *known == path).unwrap_or_else(|| {
+            if self.interfaces.len() >= MOST_INTERFACES {
+                // Nothing in them is missed.
+                self.interfaces.clear();
+            }
             self.interfaces.push((path, BoxedInterface(Box::new(new_interface(path, 0, now)))));
             self.interfaces.len() - 1
         });
@@ -163,6 +170,16 @@ impl Tcb {
     /// A closed connection with rings of the given sizes in bytes.
     pub(crate) fn new(path: Path, receive: usize, send: usize) -> io::Result<Self> {
         Ok(Self { set: WithRings::new(receive, send, Set::new)?, path })
+    }
+
+    /// How its segments travel.
+    pub(crate) const fn path(&self) -> Path {
+        self.path
+    }
+
+    /// Segments travel otherwise from now on.
+    pub(crate) const fn set_path(&mut self, path: Path) {
+        self.path = path;
     }
 
     fn socket(&self) -> &tcp::Socket<'static> {

@@ -120,6 +120,8 @@ pub(crate) struct Connection {
     /// The sequence number behind all data that the application sent.
     written: u32,
     stall: Stall,
+    /// What is under way was too long for the path: it is sent again, shorter.
+    too_long: bool,
     /// Nothing but new data asks for a transmission: what does not fill a super-frame may wait for more.
     only_data: bool,
 }
@@ -197,6 +199,7 @@ impl Connection {
             super_payload: path.super_payload(),
             written: isn.wrapping_add(1),
             stall: Stall::new(),
+            too_long: false,
             only_data: false,
         })
     }
@@ -286,6 +289,9 @@ impl Connection {
         }
         if self.dead {
             return Ok((None, before != self.standing()));
+        }
+        if std::mem::take(&mut self.too_long) {
+            self.have_sent_again(adapter, now)?;
         }
         let revived =
             if self.stall.fires(now) { self.revive(adapter, now)? } else { self.ask_if_silent(now) };

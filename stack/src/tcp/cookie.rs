@@ -71,7 +71,7 @@ impl Engine {
         let Arrived { bytes, tcp, seg } = arrived;
         let mss = segment::option(&bytes[*tcp..], seg, MSS).and_then(|mss| mss.first_chunk().copied());
         let isn = make(&self.secret, &tuple, now, seg, mss.map(u16::from_be_bytes));
-        let own = u16::try_from(self.path(&hop).mss()).unwrap_or(u16::MAX);
+        let own = u16::try_from(self.path(now, &hop, tuple.remote).mss()).unwrap_or(u16::MAX);
         let window = u16::try_from(window).unwrap_or(u16::MAX);
         let ack = seg.seq.wrapping_add(1);
         self.counters.syn_cookies_sent += 1;
@@ -124,7 +124,14 @@ impl Engine {
         set_mss(header, mss);
         let Some(seg) = Segment::parse(header) else { return true };
         let again = Arrived { bytes: &mut syn, tcp: FRONT, seg };
-        let opened = Connection::accept(now, tuple, self.path(&hop), settings(&options), isn, again);
+        let opened = Connection::accept(
+            now,
+            tuple,
+            self.path(now, &hop, tuple.remote),
+            settings(&options),
+            isn,
+            again,
+        );
         let Ok(Some(mut connection)) = opened else { return true };
         if connection.outbound(&mut self.adapter, now).is_err() {
             return true;

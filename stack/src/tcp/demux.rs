@@ -272,7 +272,7 @@ impl Engine {
             return;
         }
         let isn = self.initial_sequence_number(now, &tuple);
-        let path = self.path(&hop);
+        let path = self.path(now, &hop, tuple.remote);
         let opened = Connection::accept(now, tuple, path, settings(&options), isn, arrived);
         let Ok(Some(mut connection)) = opened else { return };
         connection.listener = Some(listener);
@@ -312,10 +312,11 @@ impl Engine {
         self.secret.isn(now, tuple.local_address(), remote)
     }
 
-    /// How segments travel over a hop.
-    pub(crate) fn path(&self, hop: &Hop) -> Path {
+    /// How segments travel to a destination over a hop.
+    pub(crate) fn path(&self, now: Instant, hop: &Hop, destination: IpAddr) -> Path {
         let interface = &self.interfaces[hop.interface.0 as usize];
-        Path { mtu: interface.mtu, offload: interface.offload, v6: hop.next.is_ipv6() }
+        let known = self.path_mtus.of(now, destination).unwrap_or(u16::MAX);
+        Path { mtu: interface.mtu.min(known), offload: interface.offload, v6: hop.next.is_ipv6() }
     }
 
     /// Gives a segment its real headers and sends it.

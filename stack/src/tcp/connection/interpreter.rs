@@ -4,13 +4,13 @@ use super::{Connection, Phase, Tuple};
 use crate::error::Error;
 use crate::link::Frame;
 use crate::net::{ethernet, ip};
-use crate::tcp::adapter::{Adapter, Outbound, Panicked, State};
+use crate::tcp::adapter::{Adapter, Outbound, Panicked, Path, State};
 use crate::tcp::keepalive::Step;
 use crate::tcp::segment::{self, ACK, FIN, after};
 use crate::time::Instant;
 
-/// RFC 5681 section 3.2: so many acknowledgements of the same have a segment sent again.
-const DUPLICATES: usize = 3;
+/// RFC 5681 section 3.2: three duplicates of an acknowledgement have a segment sent again.
+const DUPLICATES: usize = 1 + 3;
 
 impl Connection {
     /// Shows smoltcp a segment without data that the peer did not send, or not now.
@@ -70,17 +70,38 @@ impl Connection {
         adapter: &mut Adapter,
         now: Instant,
     ) -> Result<Option<Outbound>, Panicked> {
-        let (Some(sent), Some((una, _)), Some(next)) = (self.guard.sent(), self.guard.una(), self.expected())
-        else {
+        let (Some(sent), Some((una, _))) = (self.guard.sent(), self.guard.una()) else {
             return Ok(None);
         };
         if !after(sent, una) || self.tcb.send_queue() > 0 {
-            for _ in 0..DUPLICATES {
-                self.hear(adapter, now, next, ACK)?;
-            }
+            self.have_sent_again(adapter, now)?;
             return Ok(Some(self.say(una.wrapping_sub(1), ACK)));
         }
         Ok(Some(self.say(sent.wrapping_sub(1), FIN | ACK)))
+    }
+
+    /// Has smoltcp send the first segment again that is under way.
+    pub(super) fn have_sent_again(&mut self, adapter: &mut Adapter, now: Instant) -> Result<(), Panicked> {
+        let Some(next) = self.expected() else { return Ok(()) };
+        for _ in 0..DUPLICATES {
+            self.hear(adapter, now, next, ACK)?;
+        }
+        Ok(())
+    }
+
+    /// The network says that the segment with that number was too long for a path whose MTU is `mtu`. False if that
+    /// is no news, or not about something under way.
+    pub(crate) fn path_is_narrow(&mut self, seq: u32, mtu: u16) -> bool {
+        let (Some(sent), Some((una, _))) = (self.guard.sent(), self.guard.una()) else { return false };
+        let path = self.tcb.path();
+        if mtu >= path.mtu || after(una, seq) || !after(sent, seq) {
+            return false;
+        }
+        let path = Path { mtu, ..path };
+        self.tcb.set_path(path);
+        (self.mss, self.super_payload) = (path.mss(), path.super_payload());
+        self.too_long = true;
+        true
     }
 
     /// When the peer has been silent for so long that it is asked whether it is there: only while nothing else

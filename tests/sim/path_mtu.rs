@@ -1,0 +1,106 @@
+//! Paths with a smaller MTU than their first link (RFC 1191), and who says so (RFC 5927).
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use ioth_stack::EndpointId;
+
+use crate::wire::frames::{Tcp, ipv4};
+use crate::wire::{Host, Stranger, Wire};
+
+const ACK: u8 = 16;
+/// An MSS of 1460.
+const MSS: [u8; 4] = [2, 4, 5, 180];
+const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 77);
+
+/// A connection that a stranger has opened to host b with full segments under way, and the first of them.
+fn sending() -> (Wire, Host, Stranger, EndpointId, Tcp) {
+    let (mut wire, _, b) = Wire::pair();
+    let listener = wire.listen(b, "10.0.0.2:80", 8);
+    let stranger = Stranger::new(&mut wire, b, 5000, 80);
+    let ack = stranger.opens(&mut wire, &MSS).seq.wrapping_add(1);
+    stranger.says(&mut wire, &Tcp { flags: ACK, seq: 1000, ack, window: 65_535, ..Tcp::default() });
+    let id = wire.accept(b, listener);
+    assert_eq!(wire.send(b, id, &[7; 4000]), Ok(4000));
+    let first = stranger.hears(&mut wire).remove(0);
+    assert_eq!((first.seq, first.payload.len()), (ack, 1460));
+    (wire, b, stranger, id, first)
+}
+
+/// A router says that a segment of that number was too long.
+fn complain(wire: &mut Wire, host: Host, seq: u32, mtu: u16) {
+    let mut quoted = vec![0x45, 0, 5, 220, 0, 0, 0x40, 0, 63, 6, 0, 0];
+    quoted.extend(OWN.octets());
+    quoted.extend(PEER.octets());
+    quoted.extend([0, 80, 5000u16.to_be_bytes()[0], 5000u16.to_be_bytes()[1]]);
+    quoted.extend(seq.to_be_bytes());
+    let mut message = vec![3, 4, 0, 0, 0, 0];
+    message.extend(mtu.to_be_bytes());
+    message.extend(quoted);
+    let mac = wire.mac(host);
+    wire.inject_bytes(host, &ipv4(mac, Ipv4Addr::new(10, 0, 0, 254), OWN, 1, &message));
+}
+
+/// Payload lengths of what the engine says within a millisecond.
+fn lengths(wire: &mut Wire, stranger: &Stranger) -> Vec<(u32, usize)> {
+    stranger.hears(wire).iter().map(|tcp| (tcp.seq, tcp.payload.len())).collect()
+}
+
+#[test]
+fn what_was_too_long_is_sent_again_at_once_and_shorter_rfc_1191_4() {
+    let (mut wire, b, stranger, id, first) = sending();
+    complain(&mut wire, b, first.seq, 1000);
+    let again = lengths(&mut wire, &stranger);
+    assert_eq!(again.first(), Some(&(first.seq, 960)), "{again:?}");
+    // All of it arrives in such pieces.
+    let mut ack = first.seq;
+    for _ in 0..100 {
+        stranger.says(&mut wire, &Tcp { flags: ACK, seq: 1000, ack, window: 65_535, ..Tcp::default() });
+        wire.record.clear();
+        wire.run(Duration::from_secs(2));
+        for tcp in wire.sent_by(b).filter_map(|sent| Tcp::parse(&sent.bytes)) {
+            assert!(tcp.payload.len() <= 960, "{}", tcp.payload.len());
+            if tcp.seq == ack {
+                ack = ack.wrapping_add(tcp.payload.len() as u32);
+            }
+        }
+    }
+    assert_eq!(ack, first.seq.wrapping_add(4000));
+    assert_eq!(wire[b].send_queue(id), 0);
+}
+
+#[test]
+fn who_does_not_know_what_is_under_way_is_not_believed_rfc_5927_7_2() {
+    let (mut wire, b, stranger, _, first) = sending();
+    for seq in [first.seq.wrapping_sub(1), first.seq.wrapping_add(100_000), 0] {
+        complain(&mut wire, b, seq, 1000);
+        assert_eq!(lengths(&mut wire, &stranger), []);
+    }
+    // Nor is what cannot be.
+    complain(&mut wire, b, first.seq, 1500);
+    assert_eq!(lengths(&mut wire, &stranger), []);
+    let ack =
+        Tcp { flags: ACK, seq: 1000, ack: first.seq.wrapping_add(1460), window: 65_535, ..Tcp::default() };
+    let next = stranger.asks(&mut wire, &ack);
+    assert_eq!(next[0].payload.len(), 1460);
+}
+
+#[test]
+fn no_path_is_narrower_than_linux_believes() {
+    let (mut wire, b, stranger, _, first) = sending();
+    complain(&mut wire, b, first.seq, 68);
+    assert_eq!(lengths(&mut wire, &stranger)[0], (first.seq, 512));
+}
+
+#[test]
+fn the_next_connection_knows_rfc_1191_6() {
+    let (mut wire, b, _, _, first) = sending();
+    complain(&mut wire, b, first.seq, 1000);
+    wire.settle();
+    wire.record.clear();
+    let _ = wire.connect(b, "10.0.0.77:7");
+    wire.settle();
+    let syn = wire.sent_by(b).filter_map(|sent| Tcp::parse(&sent.bytes)).last().unwrap();
+    assert_eq!(syn.options[..4], [2, 4, 3, 192], "an MSS of 960");
+}
