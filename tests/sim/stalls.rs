@@ -125,6 +125,19 @@ fn data_with_an_acknowledgement_of_another_time_rfc_5961_5_2() {
 }
 
 #[test]
+fn an_acknowledgement_of_the_future_teaches_nothing_rfc_9293_3_10_7_4() {
+    // Nothing was sent but the SYN-ACK.
+    let mut talk = Talk::new();
+    let ack = talk.segment.ack.wrapping_add(1_000_000);
+    talk.stranger.says(&mut talk.wire, &Tcp { ack, ..talk.segment.clone() });
+    talk.wire.settle();
+    talk.stranger.says(&mut talk.wire, &Tcp { payload: b"word".to_vec(), ..talk.segment.clone() });
+    talk.wire.settle();
+    assert_eq!(talk.wire.try_recv(talk.host, talk.id), Ok(b"word".to_vec()));
+    talk.sends(100);
+}
+
+#[test]
 fn a_fin_that_comes_before_the_data_in_front_of_it_rfc_9293_3_10_7_4() {
     let mut talk = Talk::new();
     let piece =

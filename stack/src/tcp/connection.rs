@@ -154,7 +154,7 @@ impl Connection {
         let Arrived { bytes, tcp, seg } = arrived;
         let mut connection = Self::new(now, tuple, path, settings, isn, Phase::Embryonic)?;
         connection.patience = Some(SYN_ACK_TIMEOUT);
-        let passed = connection.guard.inbound(&mut bytes[tcp..], &seg, None) == Verdict::Pass
+        let passed = connection.guard.inbound(&mut bytes[tcp..], &seg, None, None) == Verdict::Pass
             && connection.tcb.accept(now, isn, tuple.local_port, bytes, tcp).is_ok()
             && connection.tcb.state() == State::SynReceived;
         Ok(passed.then_some(connection))
@@ -215,8 +215,8 @@ impl Connection {
         if self.dead {
             return Ok((None, false));
         }
-        let (next, una) = (self.expected(), self.guard.una());
-        match (self.guard.inbound(&mut bytes[tcp..], &seg, next), next) {
+        let (next, una) = (self.expected(), self.una());
+        match (self.guard.inbound(&mut bytes[tcp..], &seg, next, una), next) {
             (Verdict::Pass, _) => {}
             // smoltcp answers a keep-alive once a second at most (RFC 5961 section 7).
             (Verdict::Challenge, Some(next)) => {
@@ -224,9 +224,6 @@ impl Connection {
                 return Ok((answer, false));
             }
             (Verdict::Drop | Verdict::Challenge, _) => return Ok((None, false)),
-        }
-        if una != self.guard.una() {
-            self.stall.progress();
         }
         let before = self.standing();
         // RFC 9293 section 3.8.6.3: at least every second full-sized segment is acknowledged at once. A
@@ -237,6 +234,9 @@ impl Connection {
         self.ack_owed = owed;
         self.quiet_since = now;
         self.prober.heard(now);
+        if una != self.una() {
+            self.stall.progress();
+        }
         let reset = seg.has(RST).then(|| reset_error(before.state));
         self.took(before.state, seg.end(), reset);
         if let Some(answer) = &answer {
@@ -355,6 +355,16 @@ impl Connection {
         // Modulo 2^32, as sequence numbers are.
         let waiting = self.tcb.recv_queue() as u32;
         Some(self.fin.unwrap_or_else(|| first.wrapping_add(self.taken).wrapping_add(waiting)))
+    }
+
+    /// The sequence number that the peer is to acknowledge next (SND.UNA), once it has heard the first.
+    fn una(&self) -> Option<u32> {
+        let data = self.written.wrapping_sub(self.tcb.send_queue() as u32);
+        match self.tcb.state() {
+            State::SynSent | State::Listen | State::Closed => None,
+            State::FinWait2 | State::TimeWait => Some(data.wrapping_add(1)),
+            _ => Some(data),
+        }
     }
 
     fn gives_up_at(&self) -> Option<Instant> {

@@ -37,8 +37,6 @@ pub(crate) struct Guard {
     edge: Option<u32>,
     /// The window we advertised last, as it stands in the header.
     advertised: u16,
-    /// What the peer has acknowledged (SND.UNA), once it has.
-    una: Option<u32>,
     /// Scale of the peer's windows, 0 until both sides have offered scaling.
     peer_shift: u8,
     /// The window that the peer offered last, as it stands in the header.
@@ -65,7 +63,6 @@ impl Guard {
             acknowledged: None,
             edge: None,
             advertised: 0,
-            una: None,
             peer_shift: 0,
             offered: 0,
             largest_offered: 0,
@@ -74,8 +71,15 @@ impl Guard {
     }
 
     /// Looks at a segment from the peer, and mends it in place where that is enough. `next` is the sequence
-    /// number that is expected next, as far as there is one.
-    pub(crate) fn inbound(&mut self, bytes: &mut [u8], seg: &Segment, next: Option<u32>) -> Verdict {
+    /// number that is expected next (RCV.NXT), `una` the one that is to be acknowledged next (SND.UNA), as far as
+    /// there are any.
+    pub(crate) fn inbound(
+        &mut self,
+        bytes: &mut [u8],
+        seg: &Segment,
+        next: Option<u32>,
+        una: Option<u32>,
+    ) -> Verdict {
         if let Some(next) = next
             && self.sent.is_some()
             && (seg.has(RST) || (seg.has(SYN) && self.scaled))
@@ -101,6 +105,9 @@ impl Guard {
                     // RFC 7323 section 2.3: a larger one counts as 14.
                     self.peer_shift = shift.min(14);
                 }
+                // Not scaled itself; from now on windows are.
+                self.offered = (seg.window >> self.peer_shift).max(seg.window.min(1));
+                self.largest_offered = seg.window.into();
             }
             return Verdict::Pass;
         }
@@ -115,7 +122,9 @@ impl Guard {
         {
             return Verdict::Drop;
         }
-        if !self.acknowledges(bytes, seg) {
+        if let (Some(next), Some(una)) = (next, una)
+            && !self.acknowledges(bytes, seg, next, una)
+        {
             return Verdict::Challenge;
         }
         // The window in a SYN-ACK is not scaled (RFC 7323 section 2.2), but smoltcp scales it and would
@@ -145,13 +154,11 @@ impl Guard {
     /// Follows what the segment acknowledges and offers. One that is older than the last may still carry data:
     /// its acknowledgement and window are made the last ones, or smoltcp would drop it. False if it is older than
     /// any honest one (RFC 5961 section 5.2).
-    fn acknowledges(&mut self, bytes: &mut [u8], seg: &Segment) -> bool {
+    fn acknowledges(&mut self, bytes: &mut [u8], seg: &Segment, next: u32, una: u32) -> bool {
         if !seg.has(ACK) || seg.has(RST) {
             return true;
         }
-        if let Some(una) = self.una
-            && after(una, seg.ack)
-        {
+        if after(una, seg.ack) {
             if una.wrapping_sub(seg.ack) > self.largest_offered {
                 return false;
             }
@@ -160,13 +167,18 @@ impl Guard {
             }
             return true;
         }
-        if self.irs.is_some() && self.syn_left {
-            self.una = Some(seg.ack);
+        if self.is_in_window(seg, next) && self.sent.is_some_and(|sent| !after(seg.ack, sent)) {
             self.offered = seg.window;
-            let window = u32::from(seg.window) << if self.scaled { self.peer_shift } else { 0 };
-            self.largest_offered = self.largest_offered.max(window);
+            self.largest_offered = self.largest_offered.max(u32::from(seg.window) << self.peer_shift);
         }
         true
+    }
+
+    /// Whether some of a segment lies in the window (RFC 9293 section 3.10.7.4, the table of acceptability).
+    fn is_in_window(&self, seg: &Segment, next: u32) -> bool {
+        let edge = self.edge.unwrap_or_else(|| next.wrapping_add(self.capacity.min(65_535)));
+        let begins = !after(next, seg.seq) && (after(edge, seg.seq) || seg.seq == next);
+        begins || (after(seg.end(), next) && !after(seg.seq, next))
     }
 
     /// What lies outside the window, or carries data, is not worth an answer.
@@ -199,12 +211,9 @@ impl Guard {
         self.acknowledged
     }
 
-    /// What the peer has acknowledged, and the window it offered with that.
-    pub(crate) const fn una(&self) -> Option<(u32, u16)> {
-        match self.una {
-            Some(una) => Some((una, self.offered)),
-            None => None,
-        }
+    /// The window that the peer offered last, as it stands in the header.
+    pub(crate) const fn offered(&self) -> u16 {
+        self.offered
     }
 
     /// The acknowledgement and the window that were sent last.

@@ -23,7 +23,8 @@ impl Connection {
     ) -> Result<Option<Outbound>, Panicked> {
         const FRONT: usize = ip::V4_HEADER_LEN;
         let mut bytes = [0; FRONT + segment::HEADER_LEN];
-        let (ack, window) = self.guard.una().unwrap_or_else(|| (self.guard.sent().unwrap_or(0), 0));
+        let ack = self.una().or_else(|| self.guard.sent()).unwrap_or(0);
+        let window = self.guard.offered();
         let Tuple { local_port, remote_port, .. } = self.tuple;
         segment::emit(&mut bytes[FRONT..], remote_port, local_port, seq, ack, flags, window);
         let answer =
@@ -70,7 +71,7 @@ impl Connection {
         adapter: &mut Adapter,
         now: Instant,
     ) -> Result<Option<Outbound>, Panicked> {
-        let (Some(sent), Some((una, _))) = (self.guard.sent(), self.guard.una()) else {
+        let (Some(sent), Some(una)) = (self.guard.sent(), self.una()) else {
             return Ok(None);
         };
         if !after(sent, una) || self.tcb.send_queue() > 0 {
@@ -92,7 +93,7 @@ impl Connection {
     /// The network says that the segment with that number was too long for a path whose MTU is `mtu`. False if that
     /// is no news, or not about something under way.
     pub(crate) fn path_is_narrow(&mut self, seq: u32, mtu: u16) -> bool {
-        let (Some(sent), Some((una, _))) = (self.guard.sent(), self.guard.una()) else { return false };
+        let (Some(sent), Some(una)) = (self.guard.sent(), self.una()) else { return false };
         let path = self.tcb.path();
         if mtu >= path.mtu || after(una, seq) || !after(sent, seq) {
             return false;
@@ -119,7 +120,7 @@ impl Connection {
         match self.prober.step(now, &self.settings.keepalive, self.settings.user_timeout) {
             Step::Wait => None,
             Step::Ask => {
-                let una = self.guard.una().map(|(una, _)| una).or_else(|| self.guard.sent())?;
+                let una = self.una()?;
                 // RFC 9293 section 3.8.4: what was acknowledged before is acknowledged again.
                 Some(self.say(una.wrapping_sub(1), ACK))
             }
