@@ -57,7 +57,7 @@
 //! | datagrams larger than a frame | `EMSGSIZE`: they are not sent in fragments, nor put together |
 //! | ICMP errors on a datagram socket | only the calls of this crate report them; poll does not show them |
 //! | plain write(2) on a listener | waits; TCP says `EPIPE` |
-//! | plain close(2) | takes effect a moment later: until then the address is in use |
+//! | plain close(2) | takes effect a moment later: until then the address is in use; does not wait for `SO_LINGER` |
 //! | close(2) while a connect that did not wait is undecided | it goes on until it is decided, and keeps its port |
 //! | bind(2) once more after a connect was refused | `EINVAL` |
 //! | bind(2) of a stream socket to a broadcast or multicast address | `EADDRNOTAVAIL` |
@@ -76,6 +76,7 @@
 //! | a forked child | goes on with its sockets through the parent's stack, while the parent lives; new sockets on it fail with `ENETDOWN`; the child may make stacks of its own |
 
 mod address;
+mod close;
 mod connect;
 mod connecting;
 mod datagram;
@@ -96,10 +97,11 @@ mod sys;
 mod table;
 mod transfer;
 
+pub use close::close;
 pub use socket::{
-    accept, accept4, bind, close, connect, disconnect, getpeername, getsockname, getsockopt, getsockopt_int,
-    listen, msocket, read, recv, recvfrom, send, sendto, set_nonblocking, setsockopt, setsockopt_int,
-    shutdown, socket, write,
+    accept, accept4, bind, connect, disconnect, getpeername, getsockname, getsockopt, getsockopt_int, listen,
+    msocket, read, recv, recvfrom, send, sendto, set_nonblocking, setsockopt, setsockopt_int, shutdown,
+    socket, write,
 };
 pub use stack::{Builder, SetupError, Stack, default_stack, set_default_stack};
 pub use sys::constants::{

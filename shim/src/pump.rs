@@ -179,6 +179,7 @@ impl Stream {
 
     /// The application closed its last descriptor, or both directions are over.
     fn hang_up(&self, id: EndpointId, cx: &mut Context<'_>, left: Left, cause: Cause) -> Pump {
+        self.shared.hung_up.store(true, Relaxed);
         let unread = pair::left_unread(self.end.as_fd());
         if unread || self.shared.settings.linger() == Some(0) {
             cx.engine.abort(cx.now, id);

@@ -26,6 +26,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 /// Makes a socket on this thread's default stack ([`set_default_stack`](crate::set_default_stack)),
 /// see socket(2).
@@ -414,32 +415,6 @@ pub(crate) fn shutdown_found(found: &Found, fd: BorrowedFd<'_>, how: i32) -> io:
     })
 }
 
-/// Closes a descriptor, see close(2). What was sent still goes out; when it was the last copy, the end
-/// of the connection leaves before this returns. Dropping an `OwnedFd` or a plain close does the same
-/// a moment later.
-///
-/// # Errors
-/// None today.
-pub fn close(fd: OwnedFd) -> io::Result<()> {
-    let found = table::find(fd.as_fd());
-    drop(fd);
-    if let Ok(found) = found {
-        closed(&found);
-    }
-    Ok(())
-}
-
-/// Has the engine look whether the descriptor that was closed was the last one.
-pub(crate) fn closed(found: &Found) {
-    if let Found::Ours(socket) = found
-        && !socket.shared.inherited()
-        && let Ok(stack) = socket.home.reach()
-    {
-        socket.shared.look.store(true, Relaxed);
-        stack.run(|cx| cx.pump(socket.id));
-    }
-}
-
 /// The socket's own address, see getsockname(2).
 ///
 /// # Errors
@@ -556,7 +531,7 @@ pub(crate) fn connect_until(
     found: &Found,
     fd: BorrowedFd<'_>,
     peer: &SocketAddr,
-    deadline: std::time::Instant,
+    deadline: Instant,
 ) -> io::Result<()> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     match found {
@@ -569,7 +544,7 @@ pub(crate) fn connect_until(
             if let Err(error) = &result
                 && error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error())
             {
-                let left = deadline.saturating_duration_since(std::time::Instant::now());
+                let left = deadline.saturating_duration_since(Instant::now());
                 let timeout = Timespec::try_from(left).ok();
                 let ready = poll(&mut [PollFd::new(&fd, PollFlags::OUT)], timeout.as_ref())?;
                 result = match take_error_found(found, fd)? {

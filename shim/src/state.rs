@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) write_shut: AtomicBool,
     /// A descriptor was closed through the library: look whether it was the last one.
     pub(crate) look: AtomicBool,
+    /// The engine has seen that nobody holds the application's end any more.
+    pub(crate) hung_up: AtomicBool,
     /// The engine's end.
     pub(crate) end: Mutex<Option<Arc<OwnedFd>>>,
     /// Copy of the application's end while it is filled; see [`crate::connecting`].
@@ -107,6 +109,7 @@ impl Shared {
             read_shut: AtomicBool::new(false),
             write_shut: AtomicBool::new(false),
             look: AtomicBool::new(false),
+            hung_up: AtomicBool::new(false),
             end: Mutex::new(Some(end)),
             spare: Mutex::new(None),
             parked: Mutex::new(None),

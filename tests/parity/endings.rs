@@ -1,6 +1,7 @@
 //! How connections end: shutdown(2), close(2) and resets, seen from both sides.
 
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use ioth::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SO_LINGER, SOL_SOCKET};
@@ -32,6 +33,8 @@ pub(crate) fn tests() -> Vec<Test> {
         dropped_with_something_unread,
         close_with_something_unread_and_something_sent,
         close_with_linger_of_zero,
+        close_waits_for_the_peer,
+        close_waits_so_long_and_no_longer,
         close_then_the_peer_sends,
         close_then_the_peer_sends_plainly,
         reset_behind_the_end,
@@ -284,6 +287,42 @@ fn close_with_linger_of_zero(w: &World) -> Result<()> {
     let (ours, theirs) = w.pair()?;
     reset(ours)?;
     seen_as_reset(w, &theirs);
+    Ok(())
+}
+
+/// Sends more than anybody has room for without waiting, closes with so many seconds of patience, and gives how long
+/// that took. The peer reads to the end, beginning when it is told to.
+fn linger_over_much(w: &World, seconds: i32, reading_begins: Duration) -> Result<Duration> {
+    let (ours, theirs) = w.pair()?;
+    let value = [i32::to_ne_bytes(1), i32::to_ne_bytes(seconds)].concat();
+    ioth::setsockopt(&ours, SOL_SOCKET, SO_LINGER, &value)?;
+    let sent = fill(&ours)?;
+    std::thread::scope(|scope| -> Result<Duration> {
+        let reader = scope.spawn(|| {
+            std::thread::sleep(reading_begins);
+            drain(&theirs)
+        });
+        let start = Instant::now();
+        w.note("close", ioth::close(ours));
+        let took = start.elapsed();
+        let (read, end) = reader.join().expect("no panic");
+        w.note("all arrives", read.len() as u64 == sent);
+        w.note("end", end);
+        Ok(took)
+    })
+}
+
+fn close_waits_for_the_peer(w: &World) -> Result<()> {
+    let took = linger_over_much(w, 10, Duration::from_millis(500))?;
+    w.note("it waited", took > Duration::from_millis(400));
+    w.note("not for ever", took < Duration::from_secs(8));
+    Ok(())
+}
+
+fn close_waits_so_long_and_no_longer(w: &World) -> Result<()> {
+    let took = linger_over_much(w, 1, Duration::from_millis(2500))?;
+    w.note("it waited", took > Duration::from_millis(900));
+    w.note("no longer", took < Duration::from_millis(2400));
     Ok(())
 }
 

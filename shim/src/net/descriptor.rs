@@ -1,5 +1,6 @@
 //! What the three types of this room have in common: a descriptor and what it is.
 
+use crate::close::closed;
 use crate::errno::fail;
 use crate::option;
 use crate::socket as bsd;
@@ -28,7 +29,7 @@ struct Closer(Found);
 
 impl Drop for Closer {
     fn drop(&mut self) {
-        bsd::closed(&self.0);
+        closed(&self.0);
     }
 }
 

@@ -100,6 +100,12 @@ impl Engine {
         self.connection(id).map_or(0, Connection::send_queue)
     }
 
+    /// Whether everything that a stream sent, its end included, was acknowledged, or it is over.
+    #[must_use]
+    pub fn has_delivered(&self, id: EndpointId) -> bool {
+        self.connection(id).is_none_or(Connection::is_flushed)
+    }
+
     /// Bytes that a send would take now.
     #[must_use]
     pub fn send_room(&self, id: EndpointId) -> usize {

@@ -1,0 +1,54 @@
+//! The end of a descriptor: close(2), which tells the engine at once and waits when `SO_LINGER` says so.
+
+use crate::state::Phase;
+use crate::table::{self, Found, Socket};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// Closes a descriptor, see close(2). What was sent still goes out; when it was the last copy, the end
+/// of the connection leaves before this returns. Dropping an `OwnedFd` or a plain close does the same
+/// a moment later.
+///
+/// # Errors
+/// None today.
+pub fn close(fd: OwnedFd) -> io::Result<()> {
+    let found = table::find(fd.as_fd());
+    drop(fd);
+    if let Ok(found) = found {
+        closed(&found);
+    }
+    Ok(())
+}
+
+/// Has the engine look whether the descriptor that was closed was the last one; if it was, and with `SO_LINGER`,
+/// waits until what was sent has been acknowledged.
+pub(crate) fn closed(found: &Found) {
+    if let Found::Ours(socket) = found
+        && !socket.shared.inherited()
+        && let Ok(stack) = socket.home.reach()
+    {
+        socket.shared.look.store(true, Relaxed);
+        stack.run(|cx| cx.pump(socket.id));
+        if let Some(seconds @ 1..) = socket.shared.settings.linger()
+            && socket.shared.hung_up.load(Relaxed)
+        {
+            linger(socket, stack, Duration::from_secs(seconds.unsigned_abs().into()));
+        }
+    }
+}
+
+/// Waits until the peer has acknowledged everything, or for so long.
+fn linger(socket: &Socket, stack: &ioth_stack::Stack, time: Duration) {
+    // Nobody is told of the last steps of a connection whose application is gone.
+    const LOOK_EVERY: Duration = Duration::from_millis(5);
+    let end = Instant::now() + time;
+    let delivered = |cx: &mut ioth_stack::Context<'_>| {
+        let taken = socket.shared.phase() == Phase::Ended;
+        (taken && cx.engine.has_delivered(socket.id)).then_some(())
+    };
+    while stack.wait(socket.id, Some(end.min(Instant::now() + LOOK_EVERY)), delivered).is_none()
+        && Instant::now() < end
+    {}
+}
