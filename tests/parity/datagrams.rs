@@ -31,7 +31,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_closed_port,
         a_closed_port_by_so_error,
         a_closed_port_unconnected,
-        nothing_to_receive,
+        no_datagram_to_receive,
         a_timeout,
         poll_of_datagrams,
         shutdown_of_datagrams,
@@ -284,7 +284,7 @@ fn a_closed_port_unconnected(w: &World) -> Result<()> {
     Ok(())
 }
 
-fn nothing_to_receive(w: &World) -> Result<()> {
+fn no_datagram_to_receive(w: &World) -> Result<()> {
     let (ours, theirs) = pair(w)?;
     w.note("recv", recv(&ours, 10, MSG_DONTWAIT));
     ioth::set_nonblocking(&theirs, true)?;

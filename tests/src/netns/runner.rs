@@ -1,6 +1,7 @@
 //! Runs tests: one fresh thread and network each, a time limit, and a report of what failed.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -55,9 +56,16 @@ macro_rules! tests {
 }
 
 /// The `main` of a test program. It must be called before any thread is started.
+///
+/// # Panics
+/// When two tests have the same name: by its name a test is chosen, and counted.
 #[must_use]
 pub fn run(tests: Vec<Test>) -> ExitCode {
     let args = Arguments::from_args();
+    let mut names = HashSet::new();
+    for test in &tests {
+        assert!(names.insert(test.name), "there are two tests with the name {}", test.name);
+    }
     let access = access::enter();
     if let (Err(missing), false) = (&access, args.list) {
         eprintln!("tests in network namespaces cannot run here: {missing}");
