@@ -18,6 +18,7 @@ use crate::pair::{Pair, is_nonblocking};
 use crate::state::{Phase, Shared};
 use crate::sys::constants::{MSG_CMSG_CLOEXEC, SOCK_CLOEXEC, SOCK_NONBLOCK};
 use crate::table::{self, Socket};
+use crate::transfer::{attempt, would_block};
 use ioth_stack::{Cause, Context, EndpointId, Kind, Pump};
 use rustix::io::{Errno, FdFlags};
 use rustix::net::{
@@ -68,14 +69,9 @@ pub(crate) fn accept(socket: &Socket, fd: BorrowedFd<'_>, flags: i32) -> io::Res
     let shared = &socket.shared;
     check(shared, flags)?;
     let stack = socket.home.reach()?;
-    match stack.run(|cx| step(cx, socket, fd, flags, false)) {
-        Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-            return stack
-                .run_fresh(|cx| step(cx, socket, fd, flags, false))
-                .unwrap_or_else(|| fail(Errno::AGAIN));
-        }
-        Some(result) => return result,
-        None => {}
+    let found_nothing = |result: &Option<io::Result<_>>| result.as_ref().is_some_and(would_block);
+    if let Some(result) = attempt(stack, found_nothing, |cx| step(cx, socket, fd, flags, false)) {
+        return result;
     }
     shared.waiting.fetch_add(1, Relaxed);
     let result =

@@ -14,7 +14,7 @@ use crate::pump::{Left, take_written};
 use crate::state::{Phase, Shared};
 use crate::sys::constants::{MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL};
 use crate::table::Socket;
-use ioth_stack::{Context, Error};
+use ioth_stack::{Context, Error, Stack};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::io;
@@ -29,6 +29,28 @@ pub(crate) enum Step<T> {
     Plain,
     /// Wait for the endpoint and try again.
     Wait,
+}
+
+impl<T> Step<T> {
+    fn would_block(&self) -> bool {
+        matches!(self, Self::Done(result) if would_block(result))
+    }
+}
+
+/// Whether a call that does not wait found nothing.
+pub(crate) fn would_block<T>(result: &io::Result<T>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// The first try of a call. What found nothing and does not wait is tried once more, with what has arrived taken
+/// in: a program whose calls never wait leaves that to nobody else.
+pub(crate) fn attempt<R>(
+    stack: &Stack,
+    found_nothing: impl FnOnce(&R) -> bool,
+    mut step: impl FnMut(&mut Context<'_>) -> R,
+) -> R {
+    let result = stack.run(&mut step);
+    if found_nothing(&result) { stack.run_fresh(step) } else { result }
 }
 
 /// recv(2) on a stream socket of ours.
@@ -57,11 +79,8 @@ pub(crate) fn receive_with<T>(
 ) -> io::Result<Option<Step<T>>> {
     let shared = &socket.shared;
     let stack = socket.home.reach()?;
-    match stack.run(|cx| step(cx, false)) {
+    match attempt(stack, Step::would_block, |cx| step(cx, false)) {
         Step::Wait => {}
-        Step::Done(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-            return Ok(Some(stack.run_fresh(|cx| step(cx, false))));
-        }
         step => return Ok(Some(step)),
     }
     shared.waiting.fetch_add(1, Relaxed);
@@ -206,10 +225,8 @@ pub(crate) fn transmit(socket: &Socket, fd: BorrowedFd<'_>, data: &[u8], flags: 
     let shared = &socket.shared;
     let stack = socket.home.reach()?;
     let mut sent = 0;
-    let step = match stack.run(|cx| transmit_step(cx, socket, fd, data, flags, &mut sent)) {
-        Step::Done(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-            stack.run_fresh(|cx| transmit_step(cx, socket, fd, data, flags, &mut sent))
-        }
+    let first = attempt(stack, Step::would_block, |cx| transmit_step(cx, socket, fd, data, flags, &mut sent));
+    let step = match first {
         Step::Wait => stack
             .wait(socket.id, shared.settings.send_deadline(), |cx| {
                 match transmit_step(cx, socket, fd, data, flags, &mut sent) {

@@ -112,17 +112,23 @@ fn the_kernel_pings_a_stack(net: &Net) -> Result<()> {
 
 const BULK: u64 = 24 << 20;
 
+/// Sends a pattern from a stack to the kernel of a network that listens at `address`.
+fn kernel_receives(net: &Net, stack: &Stack, address: &str, len: u64) -> Result<()> {
+    let listener = net.enter(|| std::net::TcpListener::bind(address))?;
+    let to = listener.local_addr()?;
+    let receiver = thread::spawn(move || pattern::check(&mut listener.accept()?.0));
+    let mut stream = TcpStream::connect(stack, to)?;
+    pattern::send(&mut stream, len)?;
+    drop(stream);
+    let received = receiver.join().expect("no panic")?;
+    ensure!(received == len, "the kernel received {received} of {len}");
+    Ok(())
+}
+
 /// Sends a pattern each way between a stack and the kernel of its network, over both families.
 fn bulk_both_ways(net: &Net, stack: &Stack, len: u64) -> Result<()> {
     for (own, kernel) in [("10.0.0.2:0", "10.0.0.1:0"), ("[fd00::2]:0", "[fd00::1]:0")] {
-        let listener = net.enter(|| std::net::TcpListener::bind(kernel))?;
-        let to_kernel = listener.local_addr()?;
-        let receiver = thread::spawn(move || pattern::check(&mut listener.accept()?.0));
-        let mut stream = TcpStream::connect(stack, to_kernel)?;
-        pattern::send(&mut stream, len)?;
-        drop(stream);
-        let received = receiver.join().expect("no panic")?;
-        ensure!(received == len, "the kernel received {received} of {len}");
+        kernel_receives(net, stack, kernel, len)?;
 
         let listener = TcpListener::bind(stack, own)?;
         let to_stack = listener.local_addr()?;
@@ -336,13 +342,7 @@ fn routes_lead_through_a_kernel_router(near: &Net) -> Result<()> {
     near.wait_for_carrier("red")?;
     // The default route leads nowhere; the longer prefix counts.
     for address in ["10.1.0.2:0", "[fd01::2]:0"] {
-        let listener = far.enter(|| std::net::TcpListener::bind(address))?;
-        let to = listener.local_addr()?;
-        let receiver = thread::spawn(move || pattern::check(&mut listener.accept()?.0));
-        let mut stream = TcpStream::connect(&stack, to)?;
-        pattern::send(&mut stream, 1 << 20)?;
-        drop(stream);
-        ensure!(receiver.join().expect("no panic")? == 1 << 20);
+        kernel_receives(&far, &stack, address, 1 << 20)?;
     }
     let error = TcpStream::connect(&stack, "10.2.0.2:9").err().and_then(|error| error.raw_os_error());
     ensure!(error == Some(libc::EHOSTUNREACH), "through the dead gateway: {error:?}");
@@ -366,13 +366,7 @@ fn a_path_with_a_smaller_mtu_carries_everything(near: &Net) -> Result<()> {
         )?;
         near.wait_for_carrier("red")?;
         for address in ["10.1.0.2:0", "[fd01::2]:0"] {
-            let listener = far.enter(|| std::net::TcpListener::bind(address))?;
-            let to = listener.local_addr()?;
-            let receiver = thread::spawn(move || pattern::check(&mut listener.accept()?.0));
-            let mut stream = TcpStream::connect(&stack, to)?;
-            pattern::send(&mut stream, 1 << 20)?;
-            drop(stream);
-            ensure!(receiver.join().expect("no panic")? == 1 << 20);
+            kernel_receives(&far, &stack, address, 1 << 20)?;
         }
         stack.shutdown(Duration::from_secs(5))?;
     }

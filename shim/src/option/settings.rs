@@ -58,12 +58,19 @@ impl Settings {
             recv_buffer: shown(options.recv_buffer),
             send_buffer: shown(options.send_buffer),
             linger: AtomicI64::new(-1),
-            numbers: [7200, 75, 9, 0].map(AtomicI32::new),
+            numbers: Default::default(),
         };
         settings.set(Flag::ReuseAddress, options.reuse_address);
         settings.set(Flag::Broadcast, options.broadcast);
         settings.set(Flag::NoDelay, options.nodelay);
         settings.set(Flag::V6Only, options.v6_only);
+        settings.set(Flag::KeepAlive, options.keepalive.on);
+        let number = |amount: u128| i32::try_from(amount).unwrap_or(i32::MAX);
+        settings.set_number(Number::KeepIdle, number(options.keepalive.idle.as_secs().into()));
+        settings.set_number(Number::KeepInterval, number(options.keepalive.interval.as_secs().into()));
+        settings.set_number(Number::KeepCount, options.keepalive.count.into());
+        settings
+            .set_number(Number::UserTimeout, number(options.user_timeout.map_or(0, |time| time.as_millis())));
         settings
     }
 

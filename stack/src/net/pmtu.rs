@@ -34,14 +34,15 @@ impl PathMtus {
 /// The MTU of a path on which a packet of `len` bytes was too long, and somebody said `said`. `None` for what no
 /// honest router says.
 pub(crate) fn of_report(said: u32, len: u16, v6: bool) -> Option<u16> {
+    let said = u16::try_from(said).unwrap_or(u16::MAX);
     if v6 {
         // RFC 8201 section 4: a node must not reduce its estimate below the minimum link MTU.
-        return u16::try_from(said.min(0xffff)).ok().filter(|mtu| *mtu >= LEAST_V6);
+        return (said >= LEAST_V6).then_some(said);
     }
-    let mtu = match u16::try_from(said.min(0xffff)) {
+    let mtu = match said {
         // RFC 1191 section 5: a router that does not know of this says 0, and the next plateau is tried.
-        Ok(0) | Err(_) => *PLATEAUS.iter().find(|plateau| **plateau < len)?,
-        Ok(mtu) => mtu,
+        0 => *PLATEAUS.iter().find(|plateau| **plateau < len)?,
+        said => said,
     };
     // As Linux, net.ipv4.route.min_pmtu: what claims less is believed so far.
     Some(mtu.max(LEAST_V4))

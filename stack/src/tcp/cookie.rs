@@ -136,12 +136,8 @@ impl Engine {
         if connection.outbound(&mut self.adapter, now).is_err() {
             return true;
         }
-        connection.listener = Some(listener);
         connection.hop = Some((hop, self.routes_version));
-        let id = self.insert_connection(family, options, connection);
-        if let Some(Endpoint { role: Role::Listener(queue), .. }) = self.endpoints.get_mut(listener) {
-            queue.started(id);
-        }
+        let id = self.insert_connection(listener, family, options, connection);
         self.segment_for(now, id, arrived);
         true
     }

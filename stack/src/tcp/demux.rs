@@ -275,23 +275,21 @@ impl Engine {
         let path = self.path(now, &hop, tuple.remote);
         let opened = Connection::accept(now, tuple, path, settings(&options), isn, arrived);
         let Ok(Some(mut connection)) = opened else { return };
-        connection.listener = Some(listener);
         connection.hop = Some((hop, self.routes_version));
-        let id = self.insert_connection(family, options, connection);
-        if let Some(Endpoint { role: Role::Listener(queue), .. }) = self.endpoints.get_mut(listener) {
-            queue.started(id);
-        }
+        let id = self.insert_connection(listener, family, options, connection);
         self.want_transmit(id);
     }
 
-    /// Enters a connection that came in.
+    /// Enters a connection that came in to a listener.
     pub(super) fn insert_connection(
         &mut self,
+        listener: EndpointId,
         family: Family,
         options: Options,
-        connection: Connection,
+        mut connection: Connection,
     ) -> EndpointId {
         let tuple = connection.tuple;
+        connection.listener = Some(listener);
         let id = self.endpoints.insert(Endpoint {
             kind: Kind::Stream,
             family,
@@ -303,6 +301,9 @@ impl Engine {
             role: Role::Connection(Box::new(connection)),
         });
         self.connections.insert(tuple, id);
+        if let Some(Endpoint { role: Role::Listener(queue), .. }) = self.endpoints.get_mut(listener) {
+            queue.started(id);
+        }
         id
     }
 

@@ -110,16 +110,6 @@ pub(crate) fn clear_flag(bytes: &mut [u8], flag: u8) {
     }
 }
 
-/// Changes what the header in front of `bytes` says. The checksum is not adjusted.
-#[cfg(test)]
-pub(crate) fn rewrite(bytes: &mut [u8], seq: u32, ack: u32, flags: u8) {
-    if let Some(fixed) = bytes.first_chunk_mut::<HEADER_LEN>() {
-        fixed[4..8].copy_from_slice(&seq.to_be_bytes());
-        fixed[8..12].copy_from_slice(&ack.to_be_bytes());
-        fixed[FLAGS] = flags;
-    }
-}
-
 /// Changes what the header in front of `bytes` acknowledges and offers. The checksum is not adjusted.
 pub(crate) fn set_acknowledgement(bytes: &mut [u8], ack: u32, window: u16) {
     if let Some(fixed) = bytes.first_chunk_mut::<HEADER_LEN>() {

@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher13;
 
 use super::Impairments;
 use crate::link::{Checksum, Frame};
+use crate::net::ethernet;
 use crate::time::Instant;
 
 /// One direction of a path.
@@ -146,9 +147,10 @@ impl Path {
 
     /// Turns one bit behind the Ethernet header around. Nobody vouches for the frame any more.
     fn corrupt(&mut self, frame: &mut Frame) {
-        const ETHERNET: usize = 14;
         let bit = self.draw() as usize;
-        if let Some(payload) = frame.bytes_mut().get_mut(ETHERNET..).filter(|payload| !payload.is_empty()) {
+        if let Some(payload) =
+            frame.bytes_mut().get_mut(ethernet::HEADER_LEN..).filter(|payload| !payload.is_empty())
+        {
             let at = bit / 8 % payload.len();
             payload[at] ^= 1 << (bit % 8);
         }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Connection, DATA_TIMEOUT, Phase};
+use super::{Connection, DATA_TIMEOUT, Phase, heard_fin};
 use crate::engine::endpoint::{Options, Readiness};
 use crate::error::Error;
-use crate::tcp::adapter::State;
 use crate::time::Instant;
 
 impl Connection {
@@ -130,11 +129,8 @@ impl Connection {
 
     /// Whether nothing will arrive behind what waits.
     fn at_end(&self) -> bool {
-        let peer_done = matches!(
-            self.tcb.state(),
-            State::CloseWait | State::LastAck | State::Closing | State::TimeWait | State::Closed
-        );
-        self.read_shutdown || self.phase == Phase::Over || (self.phase == Phase::Open && peer_done)
+        let peer_done = self.phase == Phase::Open && heard_fin(self.tcb.state());
+        self.read_shutdown || self.phase == Phase::Over || peer_done
     }
 
     pub(crate) fn readiness(&self) -> Readiness {
