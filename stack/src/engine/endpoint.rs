@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::tcp::keepalive::KeepAlive;
+use crate::tcp::recovery::CongestionControl;
+use crate::tcp::sender::Manners;
 
 slotmap::new_key_type! {
     /// Names an endpoint of one stack. Never used again for another endpoint.
@@ -64,6 +66,10 @@ pub struct Readiness {
 pub struct Options {
     /// `TCP_NODELAY`: small segments leave at once.
     pub nodelay: bool,
+    /// `TCP_CORK`: part of a segment waits for the rest, 200 ms at most.
+    pub cork: bool,
+    /// `TCP_CONGESTION`: how the connection shares its path with others.
+    pub congestion_control: CongestionControl,
     /// `SO_REUSEADDR`, socket(7).
     pub reuse_address: bool,
     /// `SO_BROADCAST`: datagrams may go to broadcast addresses.
@@ -87,12 +93,18 @@ impl Options {
     pub const LEAST_BUFFER: usize = 4096;
     /// The largest ring or queue, in bytes.
     pub const MOST_BUFFER: usize = 64 << 20;
+
+    pub(crate) const fn manners(&self) -> Manners {
+        Manners { nodelay: self.nodelay, cork: self.cork }
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             nodelay: false,
+            cork: false,
+            congestion_control: CongestionControl::Cubic,
             reuse_address: false,
             broadcast: false,
             v6_only: false,

@@ -1,19 +1,20 @@
 //! The one file that names smoltcp's sockets.
 //!
-//! smoltcp serves as byte ring, handshake and close machine and receive side of one connection at a
-//! time: each connection has a fresh `tcp::Socket` in a `SocketSet` of its own. To smoltcp every
+//! smoltcp serves as handshake and close machine and receive side of one connection at a time, and as byte ring: each
+//! connection has a fresh `tcp::Socket` in a `SocketSet` of its own. Data that is sent does not pass through it: it
+//! never hears of more than a SYN and a FIN of ours. To smoltcp every
 //! connection runs between the same two IPv4 addresses, whatever its real ones: a segment is shown to
 //! it behind a made-up IPv4 header, and what it emits gets the real header afterwards. So one code path
 //! serves IPv4 and IPv6, super-frames included, and the stack's addresses are no concern of smoltcp's.
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
-use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
+use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
+use smoltcp::storage::RingBuffer;
 use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint, IpListenEndpoint};
 
@@ -48,7 +49,8 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    const fn header_len(self) -> usize {
+    /// Length of the IP header.
+    pub(crate) const fn header_len(self) -> usize {
         if self.v6 { ip::V6_HEADER_LEN } else { ip::V4_HEADER_LEN }
     }
 
@@ -63,19 +65,10 @@ impl Path {
         self.shown_mtu() - ip::V4_HEADER_LEN - segment::HEADER_LEN
     }
 
-    /// Payload of a full super-frame: whole segments only, as a short tail would be a runt on the wire.
-    /// `None` where there are no super-frames.
-    pub(crate) fn super_payload(self) -> Option<usize> {
+    /// Payload that fits a frame: of a super-frame, if there are any.
+    pub(crate) fn frame_payload(self) -> usize {
         let headers = ethernet::HEADER_LEN + self.header_len() + segment::HEADER_LEN;
-        let segments = (MAX_SUPER_FRAME - headers) / self.mss();
-        self.offload.then(|| segments.max(1) * self.mss())
-    }
-
-    /// The send ring that is asked for, a little smaller: it holds whole super-frames, or whole segments, so
-    /// that what is sent in order does not end in a part of one at each turn of the ring.
-    pub(crate) fn whole(self, ring: usize) -> usize {
-        let unit = self.super_payload().filter(|unit| *unit <= ring).unwrap_or_else(|| self.mss());
-        if unit <= ring { ring / unit * unit } else { ring }
+        if self.offload { (MAX_SUPER_FRAME - headers).max(self.mss()) } else { self.mss() }
     }
 
     fn capabilities(self) -> DeviceCapabilities {
@@ -83,15 +76,11 @@ impl Path {
         capabilities.medium = Medium::Ip;
         capabilities.max_transmission_unit = self.shown_mtu();
         capabilities.checksum = ChecksumCapabilities::ignored();
-        if let Some(payload) = self.super_payload() {
-            let headers = ip::V4_HEADER_LEN + segment::HEADER_LEN;
-            capabilities.segmentation.tcpv4 = NonZeroUsize::new(headers + payload);
-        }
         capabilities
     }
 }
 
-/// A segment that smoltcp wants on the wire: room for Ethernet and IP headers, then the TCP segment.
+/// A segment on its way out: room for Ethernet and IP headers, then the TCP segment.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     pub(crate) frame: Frame,
@@ -155,14 +144,17 @@ pub(crate) struct Tcb {
 struct Set {
     sockets: SocketSet<'static>,
     handle: SocketHandle,
+    /// What is to be sent or acknowledged.
+    queue: RingBuffer<'static, u8>,
 }
 
 impl Set {
     fn new(receive: &'static mut [u8], send: &'static mut [u8]) -> Self {
-        let socket = tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(send));
+        let nothing = tcp::SocketBuffer::new(Vec::new());
+        let socket = tcp::Socket::new(tcp::SocketBuffer::new(receive), nothing);
         let mut sockets = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = sockets.add(socket);
-        Self { sockets, handle }
+        Self { sockets, handle, queue: RingBuffer::new(send) }
     }
 }
 
@@ -288,35 +280,40 @@ impl Tcb {
         self.socket().recv_queue()
     }
 
-    /// Bytes to be sent or acknowledged.
-    pub(crate) fn send_queue(&self) -> usize {
-        self.socket().send_queue()
+    /// Bytes that the send ring holds, and how many more it takes.
+    pub(crate) fn send_capacity(&self) -> usize {
+        self.set.queue.capacity()
     }
 
-    pub(crate) fn send_capacity(&self) -> usize {
-        self.socket().send_capacity()
+    pub(crate) fn send_room(&self) -> usize {
+        self.set.queue.window()
     }
 
     pub(crate) fn recv_capacity(&self) -> usize {
         self.socket().recv_capacity()
     }
 
-    pub(crate) fn may_send(&self) -> bool {
-        self.socket().may_send()
-    }
-
-    /// Copies into the send ring; the count is 0 when it is full or sending is over.
+    /// Copies into the send ring; the count is 0 when it is full.
     pub(crate) fn send(&mut self, data: &[u8]) -> usize {
-        self.socket_mut().send_slice(data).unwrap_or(0)
+        self.set.queue.enqueue_slice(data)
     }
 
     /// Lets `f` fill a contiguous free part of the send ring.
     pub(crate) fn send_with(&mut self, f: impl FnOnce(&mut [u8]) -> usize) -> usize {
-        let take = |room: &mut [u8]| {
-            let taken = f(room).min(room.len());
-            (taken, taken)
-        };
-        self.socket_mut().send(take).unwrap_or(0)
+        let take = |room: &mut [u8]| (f(room).min(room.len()), ());
+        self.set.queue.enqueue_many_with(take).0
+    }
+
+    /// Copies out of the send ring what stands there behind `offset` bytes, and leaves it there.
+    pub(crate) fn copy_queued(&mut self, offset: usize, buffer: &mut [u8]) {
+        let copied = self.set.queue.read_allocated(offset, buffer);
+        debug_assert_eq!(copied, buffer.len(), "what is to be sent is in the ring");
+    }
+
+    /// The peer has the first `len` bytes of the send ring.
+    pub(crate) fn acknowledged(&mut self, len: usize) {
+        let len = len.min(self.set.queue.len());
+        self.set.queue.dequeue_allocated(len);
     }
 
     /// Copies out of the receive ring.
@@ -338,7 +335,7 @@ impl Tcb {
         self.socket_mut().recv(take).unwrap_or(0)
     }
 
-    /// Sends FIN behind what is queued.
+    /// Sends FIN, at the next [`egress`](Self::egress).
     pub(crate) fn close(&mut self) {
         self.socket_mut().close();
     }
@@ -346,10 +343,6 @@ impl Tcb {
     /// Sends RST, at the next [`egress`](Self::egress).
     pub(crate) fn abort(&mut self) {
         self.socket_mut().abort();
-    }
-
-    pub(crate) fn set_nodelay(&mut self, nodelay: bool) {
-        self.socket_mut().set_nagle_enabled(!nodelay);
     }
 
     /// How long an acknowledgement of the next segment may wait for company. No delay at all is zero, not
@@ -392,12 +385,12 @@ impl Device for Wire<'_> {
 
     fn receive(&mut self, _: SmolInstant) -> Option<(Rx<'_>, Tx<'_>)> {
         let packet = self.received.take()?;
-        let tx = Tx { header_len: self.path.header_len(), segment_size: None, sent: &mut self.sent };
+        let tx = Tx { header_len: self.path.header_len(), sent: &mut self.sent };
         Some((Rx(packet), tx))
     }
 
     fn transmit(&mut self, _: SmolInstant) -> Option<Tx<'_>> {
-        Some(Tx { header_len: self.path.header_len(), segment_size: None, sent: &mut self.sent })
+        Some(Tx { header_len: self.path.header_len(), sent: &mut self.sent })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -415,7 +408,6 @@ impl RxToken for Rx<'_> {
 
 struct Tx<'a> {
     header_len: usize,
-    segment_size: Option<u16>,
     sent: &'a mut Option<Outbound>,
 }
 
@@ -426,11 +418,7 @@ impl TxToken for Tx<'_> {
         let mut frame = Frame::with_capacity(front + len);
         frame.set_len(front + len);
         let result = f(&mut frame.bytes_mut()[front..]);
-        *self.sent = Some(Outbound { frame, segment_size: self.segment_size });
+        *self.sent = Some(Outbound { frame, segment_size: None });
         result
-    }
-
-    fn set_meta(&mut self, meta: PacketMeta) {
-        self.segment_size = meta.segmentation_offload_size.map(std::num::NonZero::get);
     }
 }

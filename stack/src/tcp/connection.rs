@@ -1,8 +1,10 @@
-//! One connection: smoltcp's control block with its guard, and what became of it. What the application does with
-//! it is in `connection/application.rs`, what is said in place of smoltcp or of the peer in `interpreter.rs`.
+//! One connection: smoltcp's control block with its guard, the sending side, and what became of it all. What the
+//! application does with it is in `connection/application.rs`, what leaves it in `transmit.rs`, what is said in place of
+//! smoltcp or of the peer in `interpreter.rs`.
 
 mod application;
 mod interpreter;
+mod transmit;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -11,12 +13,12 @@ use std::time::Duration;
 use super::adapter::{Adapter, Outbound, Panicked, Path, State, Tcb};
 use super::guard::{Guard, Verdict};
 use super::keepalive::{KeepAlive, Prober};
-use super::segment::{ACK, Arrived, FIN, RST, Segment};
-use super::stall::Stall;
+use super::recovery::CongestionControl;
+use super::segment::{self, ACK, Arrived, FIN, RST, SYN, Segment};
+use super::sender::{Manners, Sender};
 use crate::engine::endpoint::EndpointId;
 use crate::engine::output::Hop;
 use crate::error::Error;
-use crate::net::{ethernet, ip};
 use crate::time::Instant;
 
 /// How long a SYN or SYN-ACK is sent again without an answer: `tcp_syn_retries` 6 and
@@ -67,7 +69,8 @@ pub(crate) enum Phase {
 pub(crate) struct Settings {
     pub(crate) receive: usize,
     pub(crate) send: usize,
-    pub(crate) nodelay: bool,
+    pub(crate) manners: Manners,
+    pub(crate) control: CongestionControl,
     pub(crate) keepalive: KeepAlive,
     pub(crate) user_timeout: Option<Duration>,
 }
@@ -112,16 +115,11 @@ pub(crate) struct Connection {
     blocked: bool,
     /// Payload that arrived since a segment left.
     ack_owed: usize,
-    mss: usize,
     settings: Settings,
     prober: Prober,
-    /// Payload of a full super-frame, if there are any.
-    super_payload: Option<usize>,
-    /// The sequence number behind all data that the application sent.
-    written: u32,
-    stall: Stall,
-    /// What is under way was too long for the path: it is sent again, shorter.
-    too_long: bool,
+    sender: Sender,
+    /// When the SYN or SYN-ACK left, as long as it left once only.
+    syn_left: Option<Instant>,
     /// Nothing but new data asks for a transmission: what does not fill a super-frame may wait for more.
     only_data: bool,
 }
@@ -168,8 +166,8 @@ impl Connection {
         isn: u32,
         phase: Phase,
     ) -> io::Result<Self> {
-        let mut tcb = Tcb::new(path, settings.receive, path.whole(settings.send))?;
-        tcb.set_nodelay(settings.nodelay);
+        let tcb = Tcb::new(path, settings.receive, settings.send)?;
+        let Settings { manners, control, .. } = settings;
         Ok(Self {
             tuple,
             listener: None,
@@ -181,7 +179,7 @@ impl Connection {
             deadline: None,
             listed: false,
             orphan: false,
-            guard: Guard::new(tcb.recv_capacity()),
+            guard: Guard::new(tcb.recv_capacity(), path.v6),
             tcb,
             fin: None,
             taken: 0,
@@ -193,13 +191,10 @@ impl Connection {
             write_shutdown: false,
             blocked: false,
             ack_owed: 0,
-            mss: path.mss(),
             settings,
             prober: Prober::new(now),
-            super_payload: path.super_payload(),
-            written: isn.wrapping_add(1),
-            stall: Stall::new(),
-            too_long: false,
+            sender: Sender::new(isn, path.mss(), path.frame_payload(), manners, control),
+            syn_left: None,
             only_data: false,
         })
     }
@@ -211,13 +206,17 @@ impl Connection {
         now: Instant,
         arrived: Arrived<'_>,
     ) -> Result<(Option<Outbound>, bool), Panicked> {
-        let Arrived { bytes, tcp, seg } = arrived;
+        let Arrived { mut bytes, tcp, mut seg } = arrived;
         if self.dead {
             return Ok((None, false));
         }
         let (next, una) = (self.expected(), self.una());
         match (self.guard.inbound(&mut bytes[tcp..], &seg, next, una), next) {
             (Verdict::Pass, _) => {}
+            (Verdict::Cut(len), _) => {
+                bytes = &mut bytes[..arrived_len(tcp, &seg) - len];
+                (seg.payload_len, seg.flags) = (seg.payload_len - len, seg.flags & !FIN);
+            }
             // smoltcp answers a keep-alive once a second at most (RFC 5961 section 7).
             (Verdict::Challenge, Some(next)) => {
                 let answer = self.hear(adapter, now, next.wrapping_sub(1), ACK)?;
@@ -226,21 +225,76 @@ impl Connection {
             (Verdict::Drop | Verdict::Challenge, _) => return Ok((None, false)),
         }
         let before = self.standing();
+        self.quiet_since = now;
+        self.prober.heard(now);
+        if self.established
+            && seg.has(ACK)
+            && seg.flags & (SYN | RST) == 0
+            && self.guard.is_recent(&seg, next)
+        {
+            self.acknowledged(now, bytes, tcp, &seg);
+        }
+        let answer = if self.concerns_sender_only(&seg, next) {
+            None
+        } else {
+            self.pass_on(adapter, now, Arrived { bytes, tcp, seg })?
+        };
+        if self.phase == Phase::Open && !self.orphan && self.is_flushed() {
+            self.patience = None;
+        }
+        if self.blocked && self.send_room() > 0 {
+            self.blocked = false;
+        }
+        Ok((answer, before != self.standing()))
+    }
+
+    /// Tells the sending side what an acceptable segment acknowledges.
+    fn acknowledged(&mut self, now: Instant, bytes: &[u8], tcp: usize, seg: &Segment) {
+        let (blocks, count) = segment::blocks(&bytes[tcp..], seg);
+        let acknowledged = self.sender.heard(now, seg, &blocks[..count]);
+        self.tcb.acknowledged(acknowledged);
+    }
+
+    /// Whether a segment says nothing that smoltcp would have to know: an acknowledgement of data, without any.
+    fn concerns_sender_only(&self, seg: &Segment, next: Option<u32>) -> bool {
+        let bare = seg.payload_len == 0 && seg.flags & (SYN | FIN | RST) == 0;
+        // It has to hear of its FIN, and to answer what asks for an answer.
+        let sending = match self.tcb.state() {
+            State::Established | State::CloseWait => true,
+            State::FinWait1 | State::Closing | State::LastAck => !self.sender.is_finished(),
+            _ => false,
+        };
+        bare && sending && self.established && next == Some(seg.seq)
+    }
+
+    /// Shows a segment to smoltcp and follows it. Returns its immediate answer.
+    fn pass_on(
+        &mut self,
+        adapter: &mut Adapter,
+        now: Instant,
+        arrived: Arrived<'_>,
+    ) -> Result<Option<Outbound>, Panicked> {
+        let Arrived { bytes, tcp, seg } = arrived;
+        let before = self.tcb.state();
         // RFC 9293 section 3.8.6.3: at least every second full-sized segment is acknowledged at once. A
         // super-frame is many of them.
         let owed = self.ack_owed + seg.payload_len;
-        self.tcb.set_ack_delay(if owed < 2 * self.mss { ACK_DELAY } else { Duration::ZERO });
-        let answer = self.tcb.ingress(adapter, now, bytes, tcp).map_err(|panicked| self.broke(panicked))?;
-        self.ack_owed = owed;
-        self.quiet_since = now;
-        self.prober.heard(now);
-        if una != self.una() {
-            self.stall.progress();
+        let full = self.tcb.path().mss();
+        self.tcb.set_ack_delay(if owed < 2 * full { ACK_DELAY } else { Duration::ZERO });
+        if self.established && seg.has(ACK) {
+            segment::set_ack(&mut bytes[tcp..], self.shown_ack());
         }
-        let reset = seg.has(RST).then(|| reset_error(before.state));
-        self.took(before.state, seg.end(), reset);
-        if let Some(answer) = &answer {
-            self.left(answer);
+        let mut answer =
+            self.tcb.ingress(adapter, now, bytes, tcp).map_err(|panicked| self.broke(panicked))?;
+        self.ack_owed = owed;
+        let reset = seg.has(RST).then(|| reset_error(before));
+        self.took(before, seg.end(), reset);
+        if self.phase == Phase::Open && !self.established {
+            self.open(now, &seg);
+        }
+        if let Some(answer) = &mut answer {
+            self.label(answer);
+            self.left(answer, true);
         }
         let next = self.expected();
         if let Some(at) = self.guard.take_early_fin(next)
@@ -251,13 +305,18 @@ impl Connection {
             self.hear(adapter, now, at, FIN | ACK)?;
             self.took(before, at.wrapping_add(1), None);
         }
-        if self.phase == Phase::Open && !self.orphan && self.is_flushed() {
-            self.patience = None;
-        }
-        if self.blocked && self.send_room() > 0 {
-            self.blocked = false;
-        }
-        Ok((answer, before != self.standing()))
+        Ok(answer)
+    }
+
+    /// The handshake is over with this segment.
+    fn open(&mut self, now: Instant, seg: &Segment) {
+        self.established = true;
+        let Some(offer) = self.guard.offer() else { return };
+        // RFC 7323 section 2.2: in a SYN-ACK it is not scaled.
+        let shift = if seg.has(SYN) { 0 } else { offer.shift.unwrap_or(0) };
+        let window = u64::from(seg.window) << shift;
+        let measured = self.syn_left.map(|left| now - left);
+        self.sender.open(now, &offer, (seg.seq, window), measured);
     }
 
     /// Follows smoltcp after it took a segment in that ends at `end`; `reset` if it was one.
@@ -267,86 +326,6 @@ impl Connection {
             self.fin = Some(end);
         }
         self.follow(before, reset);
-    }
-
-    /// The next segment to send, if any, and whether the application should look.
-    pub(crate) fn outbound(
-        &mut self,
-        adapter: &mut Adapter,
-        now: Instant,
-    ) -> Result<(Option<Outbound>, bool), Panicked> {
-        if self.dead || self.is_resting() {
-            return Ok((None, false));
-        }
-        if self.only_data && self.waits_for_more() {
-            return Ok((None, false));
-        }
-        let before = self.standing();
-        if before.state != State::Closed && self.gives_up_at().is_some_and(|at| at <= now) {
-            self.abort((self.phase != Phase::Over).then_some(Error::TimedOut));
-            // As Linux, without a word: what the peer still sends is answered with a reset.
-            self.dead |= before.state == State::FinWait2;
-        }
-        if self.dead {
-            return Ok((None, before != self.standing()));
-        }
-        if std::mem::take(&mut self.too_long) {
-            self.have_sent_again(adapter, now)?;
-        }
-        let revived =
-            if self.stall.fires(now) { self.revive(adapter, now)? } else { self.ask_if_silent(now) };
-        let out = match revived {
-            Some(out) => Some(out),
-            None => self.tcb.egress(adapter, now).map_err(|panicked| self.broke(panicked))?,
-        };
-        self.follow(before.state, None);
-        if let Some(out) = &out {
-            self.left(out);
-        }
-        Ok((out, before != self.standing()))
-    }
-
-    /// When [`outbound`](Self::outbound) is due again.
-    pub(crate) fn poll_at(&mut self, adapter: &mut Adapter, now: Instant) -> Option<Instant> {
-        if self.dead || self.is_resting() {
-            return None;
-        }
-        let gives_up = self.gives_up_at().filter(|_| self.tcb.has_peer());
-        let own = match self.tcb.poll_at(adapter, now) {
-            None if self.is_unfinished() => Some(self.stall.watch(now)),
-            own => {
-                self.stall.rest();
-                own
-            }
-        };
-        own.into_iter().chain(gives_up).chain(self.asks_at()).min()
-    }
-
-    /// smoltcp forgets unread data when TIME-WAIT ends, so it does not end before the data was taken. The
-    /// peer's FIN is acknowledged first.
-    fn is_resting(&self) -> bool {
-        let unread = self.tcb.recv_queue() > 0 && !self.orphan;
-        unread && self.tcb.state() == State::TimeWait && self.has_acknowledged_fin()
-    }
-
-    /// Asks for a transmission: for new data alone, or for whatever there is.
-    pub(crate) const fn ask(&mut self, only_data: bool) {
-        // A request for whatever there is stays one until it was served.
-        self.only_data = only_data && (self.only_data || !self.listed);
-        self.listed = true;
-    }
-
-    /// Whether new data is held back because it does not fill a super-frame: a super-frame costs much the
-    /// same whatever is in it. As Nagle's algorithm (RFC 9293 section 3.7.4) for segments, this is for
-    /// senders that have much under way: the next acknowledgement lets it go, or the next millisecond.
-    fn waits_for_more(&self) -> bool {
-        let (Some(full), Some(sent)) = (self.super_payload, self.guard.sent()) else { return false };
-        if self.settings.nodelay || self.write_shutdown || self.phase != Phase::Open {
-            return false;
-        }
-        let unsent = self.written.wrapping_sub(sent) as usize;
-        let queued = self.tcb.send_queue();
-        (1..full).contains(&unsent) && queued.saturating_sub(unsent) >= full
     }
 
     /// The sequence number that is expected of the peer next (RCV.NXT), once it has shown the first.
@@ -359,11 +338,9 @@ impl Connection {
 
     /// The sequence number that the peer is to acknowledge next (SND.UNA), once it has heard the first.
     fn una(&self) -> Option<u32> {
-        let data = self.written.wrapping_sub(self.tcb.send_queue() as u32);
         match self.tcb.state() {
             State::SynSent | State::Listen | State::Closed => None,
-            State::FinWait2 | State::TimeWait => Some(data.wrapping_add(1)),
-            _ => Some(data),
+            _ => Some(self.sender.una()),
         }
     }
 
@@ -379,15 +356,6 @@ impl Connection {
             dead: self.dead,
             received: self.tcb.recv_queue(),
             blocked: self.blocked,
-        }
-    }
-
-    /// Notes what a leaving segment says.
-    fn left(&mut self, out: &Outbound) {
-        self.ack_owed = 0;
-        let at = out.frame.len() - out.tcp_len(self.tuple);
-        if let Some(seg) = Segment::parse(&out.frame.bytes()[at..]) {
-            self.guard.outbound(&seg);
         }
     }
 
@@ -409,7 +377,6 @@ impl Connection {
             }
             (Phase::Connecting | Phase::Embryonic, _) => {
                 self.phase = Phase::Open;
-                self.established = true;
                 self.patience = self.orphan.then_some(ORPHAN_TIMEOUT);
             }
             (Phase::Open, _) => {}
@@ -451,7 +418,7 @@ impl Connection {
         self.patience = Some(ORPHAN_TIMEOUT);
         self.write_shutdown = true;
         self.read_shutdown = true;
-        self.tcb.close();
+        self.sender.finish();
     }
 
     /// Data that arrives behind an application that is gone resets the connection (RFC 1122 section
@@ -497,7 +464,7 @@ impl Connection {
             State::Closed | State::Listen => !self.tcb.has_peer(),
             State::FinWait2 | State::TimeWait => true,
             State::FinWait1 | State::Closing | State::LastAck => false,
-            _ => self.tcb.send_queue() == 0 && !self.write_shutdown,
+            _ => !self.sender.is_unfinished(),
         }
     }
 
@@ -532,17 +499,14 @@ struct Standing {
     blocked: bool,
 }
 
+/// Where a segment ends whose header stands at `tcp`.
+const fn arrived_len(tcp: usize, seg: &Segment) -> usize {
+    tcp + seg.header_len + seg.payload_len
+}
+
 /// Whether smoltcp has taken the peer's FIN in that state.
 const fn heard_fin(state: State) -> bool {
     matches!(state, State::CloseWait | State::LastAck | State::Closing | State::TimeWait | State::Closed)
-}
-
-impl Outbound {
-    /// Length of the TCP segment at the end of the frame.
-    fn tcp_len(&self, tuple: Tuple) -> usize {
-        let front = ethernet::HEADER_LEN + ip::header_len(tuple.local);
-        self.frame.len().saturating_sub(front)
-    }
 }
 
 /// The errno of a reset, by the state it hits, as Linux has it.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::connection::{Connection, Tuple};
 use super::demux::settings;
 use super::isn::{Purpose, Secret};
-use super::segment::{self, ACK, Arrived, SYN, Segment};
+use super::segment::{self, ACK, Arrived, MSS, SYN, Segment};
 use crate::engine::endpoint::EndpointId;
 use crate::engine::output::{Hop, Outgoing};
 use crate::engine::{Endpoint, Engine, Role};
@@ -29,8 +29,6 @@ const SIZES: [u16; 4] = [536, 1220, 1440, 1460];
 
 /// Length of a header with the MSS option.
 const HEADER_LEN: usize = segment::HEADER_LEN + 4;
-/// RFC 9293 section 3.2, MSS option.
-const MSS: u8 = 2;
 
 fn period(now: Instant) -> u64 {
     now.as_nanos() / u64::try_from(PERIOD.as_nanos()).unwrap_or(u64::MAX)

@@ -429,7 +429,8 @@ pub(crate) const fn settings(options: &Options) -> Settings {
     Settings {
         receive: options.recv_buffer,
         send: options.send_buffer,
-        nodelay: options.nodelay,
+        manners: options.manners(),
+        control: options.congestion_control,
         keepalive: options.keepalive,
         user_timeout: options.user_timeout,
     }

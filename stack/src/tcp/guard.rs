@@ -1,13 +1,15 @@
 //! What stands between the wire and smoltcp's TCP: segments that it would mishandle are mended or
 //! dropped here, before it sees them.
 
-use super::segment::{self, ACK, FIN, RST, SYN, Segment, after};
+use super::segment::{self, ACK, FIN, Offer, RST, SYN, Segment, after};
 
 /// What to do with a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Hand it on.
     Pass,
+    /// Hand it on without its FIN and so many bytes at its end.
+    Cut(usize),
     /// Drop it silently.
     Drop,
     /// Drop it, and acknowledge what is there, so that an honest sender shows that it knows the exact numbers.
@@ -25,9 +27,11 @@ pub(crate) struct Guard {
     offered_shift: u8,
     /// Sequence number of the peer's SYN.
     irs: Option<u32>,
-    /// Whether our SYN or SYN-ACK has left.
-    syn_left: bool,
-    /// Whether the last segment that left had no SYN: the last window is a scaled one.
+    /// How often our SYN or SYN-ACK has left.
+    syns_left: u32,
+    /// Whether the last segment that left had no SYN.
+    synchronized: bool,
+    /// Whether smoltcp knows the window that it gave last: the one of its SYN-ACK it takes for a scaled one.
     scaled: bool,
     /// End of what left so far, in our sequence space.
     sent: Option<u32>,
@@ -37,8 +41,9 @@ pub(crate) struct Guard {
     edge: Option<u32>,
     /// The window we advertised last, as it stands in the header.
     advertised: u16,
-    /// Scale of the peer's windows, 0 until both sides have offered scaling.
-    peer_shift: u8,
+    /// What the peer said in its SYN.
+    offer: Option<Offer>,
+    v6: bool,
     /// The window that the peer offered last, as it stands in the header.
     offered: u16,
     /// The largest window that it ever offered, in bytes (MAX.SND.WND of RFC 5961 section 5.2).
@@ -49,7 +54,7 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// The guard of a fresh connection with a receive ring of `capacity` bytes.
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize, v6: bool) -> Self {
         // The scale that smoltcp derives from the capacity (RFC 7323 section 2.3).
         let bits = usize::BITS - capacity.leading_zeros();
         Self {
@@ -57,13 +62,15 @@ impl Guard {
             shift: 0,
             offered_shift: u8::try_from(bits.saturating_sub(16)).unwrap_or(14),
             irs: None,
-            syn_left: false,
+            syns_left: 0,
+            synchronized: false,
             scaled: false,
             sent: None,
             acknowledged: None,
             edge: None,
             advertised: 0,
-            peer_shift: 0,
+            offer: None,
+            v6,
             offered: 0,
             largest_offered: 0,
             early_fin: None,
@@ -82,7 +89,7 @@ impl Guard {
     ) -> Verdict {
         if let Some(next) = next
             && self.sent.is_some()
-            && (seg.has(RST) || (seg.has(SYN) && self.scaled))
+            && (seg.has(RST) || (seg.has(SYN) && self.synchronized))
         {
             // RFC 5961 sections 3.2 and 4.2: the sender has to show that it knows the exact number.
             return if seg.has(RST) && !seg.has(SYN) && seg.seq == next {
@@ -93,20 +100,21 @@ impl Guard {
         }
         if seg.has(SYN) {
             // smoltcp subtracts past zero when it hears a bare SYN before its own has left.
-            if !self.syn_left && self.irs.is_none() && self.sent.is_some() {
+            if self.syns_left == 0 && self.irs.is_none() && self.sent.is_some() {
                 return Verdict::Drop;
             }
             // RFC 9293 section 3.10.7.3: a SYN-ACK of something else teaches nothing.
             let acceptable = !seg.has(ACK) || self.sent == Some(seg.ack);
             if self.irs.is_none() && !seg.has(RST) && acceptable {
                 self.irs = Some(seg.seq);
-                if let Some(&[shift]) = segment::option(bytes, seg, WINDOW_SCALE) {
+                let offer = Offer::parse(bytes, seg, self.v6);
+                if offer.shift.is_some() {
                     self.shift = self.offered_shift;
-                    // RFC 7323 section 2.3: a larger one counts as 14.
-                    self.peer_shift = shift.min(14);
                 }
+                self.offer = Some(offer);
                 // Not scaled itself; from now on windows are.
-                self.offered = (seg.window >> self.peer_shift).max(seg.window.min(1));
+                let shift = offer.shift.unwrap_or(0);
+                self.offered = (seg.window >> shift).max(seg.window.min(1));
                 self.largest_offered = seg.window.into();
             }
             return Verdict::Pass;
@@ -117,7 +125,7 @@ impl Guard {
             && let Some(sent) = self.sent
             && self.irs.is_some()
             && after(seg.ack, sent)
-            && self.scaled
+            && self.synchronized
             && !seg.has(RST)
         {
             return Verdict::Drop;
@@ -131,9 +139,17 @@ impl Guard {
         // take more than its ring holds, and panic, until it has advertised again.
         if !self.scaled
             && let Some(irs) = self.irs
-            && after(seg.end(), irs.wrapping_add(1).wrapping_add(self.capacity.min(65_535)))
         {
-            return Verdict::Drop;
+            let limit = irs.wrapping_add(1).wrapping_add(self.capacity.min(65_535));
+            if after(seg.end(), limit) {
+                let rest = limit.wrapping_sub(seg.seq) as usize;
+                segment::clear_flag(bytes, FIN);
+                return if after(limit, seg.seq) {
+                    Verdict::Cut(seg.payload_len.saturating_sub(rest))
+                } else {
+                    Verdict::Drop
+                };
+            }
         }
         // smoltcp trims a segment to the window but would still act on its FIN: a silent truncation.
         if seg.has(FIN)
@@ -169,9 +185,15 @@ impl Guard {
         }
         if self.is_in_window(seg, next) && self.sent.is_some_and(|sent| !after(seg.ack, sent)) {
             self.offered = seg.window;
-            self.largest_offered = self.largest_offered.max(u32::from(seg.window) << self.peer_shift);
+            self.largest_offered = self.largest_offered.max(u32::from(seg.window) << self.peer_shift());
         }
         true
+    }
+
+    /// Whether a segment is one of the peer's of late: in the window, or overtaken by others. Its acknowledgement counts
+    /// (RFC 9293 section 3.10.7.4; as Linux, which looks from the edge of the window it gave last).
+    pub(crate) fn is_recent(&self, seg: &Segment, next: Option<u32>) -> bool {
+        next.is_some_and(|next| self.is_in_window(seg, next) || next.wrapping_sub(seg.seq) <= self.capacity)
     }
 
     /// Whether some of a segment lies in the window (RFC 9293 section 3.10.7.4, the table of acceptability).
@@ -196,6 +218,16 @@ impl Guard {
         self.scaled = true;
     }
 
+    /// What the peer said in its SYN, once it has.
+    pub(crate) const fn offer(&self) -> Option<Offer> {
+        self.offer
+    }
+
+    /// Scale of the peer's windows, 0 until both sides have offered scaling.
+    fn peer_shift(&self) -> u8 {
+        self.offer.and_then(|offer| offer.shift).unwrap_or(0)
+    }
+
     /// Sequence number of the peer's SYN.
     pub(crate) const fn irs(&self) -> Option<u32> {
         self.irs
@@ -204,6 +236,11 @@ impl Guard {
     /// End of what left so far, in our sequence space.
     pub(crate) const fn sent(&self) -> Option<u32> {
         self.sent
+    }
+
+    /// How often our SYN or SYN-ACK has left.
+    pub(crate) const fn count_syn(&self) -> u32 {
+        self.syns_left
     }
 
     /// The last acknowledgement that left.
@@ -231,8 +268,8 @@ impl Guard {
         self.sent = Some(isn);
     }
 
-    /// Notes a segment that leaves.
-    pub(crate) fn outbound(&mut self, seg: &Segment) {
+    /// Notes a segment that leaves, one of smoltcp's or one of ours.
+    pub(crate) fn outbound(&mut self, seg: &Segment, smoltcps: bool) {
         if seg.has(RST) {
             return;
         }
@@ -240,20 +277,19 @@ impl Guard {
         if self.sent.is_none_or(|sent| after(end, sent)) {
             self.sent = Some(end);
         }
-        if seg.has(SYN) {
-            self.syn_left = true;
-            // Sent again after an answer to something else, it is the last window once more.
-            self.scaled = false;
-            return;
+        let syn = seg.has(SYN);
+        self.synchronized = !syn;
+        if smoltcps {
+            // A SYN-ACK that is sent again has the last window once more.
+            self.scaled = !syn;
         }
-        self.scaled = true;
+        self.syns_left += u32::from(syn);
         if seg.has(ACK) {
+            // RFC 7323 section 2.2: in a SYN-ACK it is not scaled.
+            let (window, shift) = if syn { (seg.window >> self.shift, 0) } else { (seg.window, self.shift) };
             self.acknowledged = Some(seg.ack);
-            self.advertised = seg.window;
-            self.edge = Some(seg.ack.wrapping_add(u32::from(seg.window) << self.shift));
+            self.advertised = window;
+            self.edge = Some(seg.ack.wrapping_add(u32::from(seg.window) << shift));
         }
     }
 }
-
-/// The window scale option (RFC 7323 section 2.2).
-const WINDOW_SCALE: u8 = 3;

@@ -8,8 +8,9 @@ mod guard;
 pub mod isn;
 pub mod keepalive;
 pub(crate) mod listener;
+pub mod recovery;
 pub(crate) mod segment;
-mod stall;
+pub(crate) mod sender;
 #[cfg(test)]
 mod tests;
 pub(crate) mod time_wait;

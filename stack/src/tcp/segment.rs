@@ -5,10 +5,17 @@ pub(crate) const HEADER_LEN: usize = 20;
 /// Offset of the checksum field.
 pub(crate) const CHECKSUM: usize = 16;
 
+/// Options (IANA numbers): RFC 9293 section 3.2, RFC 7323 section 2.2, RFC 2018 sections 2 and 3.
+pub(crate) const MSS: u8 = 2;
+pub(crate) const WINDOW_SCALE: u8 = 3;
+const SACK_PERMITTED: u8 = 4;
+const SACK: u8 = 5;
+
 /// Flags, byte 13 of the header.
 pub(crate) const FIN: u8 = 0x01;
 pub(crate) const SYN: u8 = 0x02;
 pub(crate) const RST: u8 = 0x04;
+pub(crate) const PSH: u8 = 0x08;
 pub(crate) const ACK: u8 = 0x10;
 
 const FLAGS: usize = 13;
@@ -76,6 +83,51 @@ pub(crate) struct Arrived<'a> {
     pub(crate) seg: Segment,
 }
 
+/// What a peer says in its SYN about the connection to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offer {
+    /// Bytes of data that its segments may have (RFC 9293 section 3.7.1).
+    pub(crate) mss: u16,
+    /// How its windows are scaled, if they are (RFC 7323 section 2.2).
+    pub(crate) shift: Option<u8>,
+    /// Whether it acknowledges selectively (RFC 2018 section 2).
+    pub(crate) selective: bool,
+}
+
+impl Offer {
+    /// Reads the options of a SYN at the front of `bytes`; `v6` says in what it came.
+    pub(crate) fn parse(bytes: &[u8], seg: &Segment, v6: bool) -> Self {
+        let number = |value: &[u8]| Some(u16::from_be_bytes(*value.first_chunk()?));
+        // RFC 9293 section 3.7.1: what holds if nothing is said; Linux takes 0 for nothing.
+        let usual = if v6 { 1220 } else { 536 };
+        let mss = option(bytes, seg, MSS).and_then(number).filter(|mss| *mss > 0).unwrap_or(usual);
+        let shift = match option(bytes, seg, WINDOW_SCALE) {
+            // RFC 7323 section 2.3: a larger one counts as 14.
+            Some(&[shift]) => Some(shift.min(14)),
+            _ => None,
+        };
+        Self { mss, shift, selective: option(bytes, seg, SACK_PERMITTED).is_some() }
+    }
+}
+
+/// The selective acknowledgements in a header in front of `bytes` (RFC 2018 section 3), at most as many as there is room
+/// for, in the order in which they stand. The count is how many there are.
+pub(crate) fn blocks(bytes: &[u8], seg: &Segment) -> ([(u32, u32); 4], usize) {
+    let mut blocks = [(0, 0); 4];
+    let mut count = 0;
+    if seg.header_len > HEADER_LEN
+        && let Some(value) = option(bytes, seg, SACK)
+    {
+        for (at, block) in value.chunks_exact(8).take(blocks.len()).enumerate() {
+            let word =
+                |at: usize| u32::from_be_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
+            blocks[at] = (word(0), word(4));
+            count = at + 1;
+        }
+    }
+    (blocks, count)
+}
+
 /// The value of an option in the header in front of `bytes` (RFC 9293 section 3.1), if it is there and whole.
 pub(crate) fn option<'a>(bytes: &'a [u8], seg: &Segment, wanted: u8) -> Option<&'a [u8]> {
     const END: u8 = 0;
@@ -115,6 +167,20 @@ pub(crate) fn set_acknowledgement(bytes: &mut [u8], ack: u32, window: u16) {
     if let Some(fixed) = bytes.first_chunk_mut::<HEADER_LEN>() {
         fixed[8..12].copy_from_slice(&ack.to_be_bytes());
         fixed[14..16].copy_from_slice(&window.to_be_bytes());
+    }
+}
+
+/// Changes what the header in front of `bytes` acknowledges. The checksum is not adjusted.
+pub(crate) fn set_ack(bytes: &mut [u8], ack: u32) {
+    if let Some(field) = bytes.get_mut(8..12) {
+        field.copy_from_slice(&ack.to_be_bytes());
+    }
+}
+
+/// Changes the sequence number in the header in front of `bytes`. The checksum is not adjusted.
+pub(crate) fn set_seq(bytes: &mut [u8], seq: u32) {
+    if let Some(field) = bytes.get_mut(4..8) {
+        field.copy_from_slice(&seq.to_be_bytes());
     }
 }
 

@@ -18,7 +18,7 @@ impl Connection {
             return;
         }
         self.wait_for_peer(now, self.data_timeout());
-        self.tcb.close();
+        self.sender.finish();
     }
 
     pub(crate) fn shutdown_read(&mut self) {
@@ -26,10 +26,13 @@ impl Connection {
     }
 
     pub(crate) fn set_options(&mut self, options: &Options) {
-        self.settings.nodelay = options.nodelay;
         self.settings.keepalive = options.keepalive;
         self.settings.user_timeout = options.user_timeout;
-        self.tcb.set_nodelay(options.nodelay);
+        self.sender.set_manners(options.manners());
+        if options.congestion_control != self.settings.control {
+            self.settings.control = options.congestion_control;
+            self.sender.set_control(options.congestion_control);
+        }
     }
 
     /// How long what was sent may go without an answer.
@@ -42,13 +45,13 @@ impl Connection {
     }
 
     pub(crate) fn send_queue(&self) -> usize {
-        self.tcb.send_queue()
+        self.sender.queued()
     }
 
     /// Bytes that a send would take now. After a send that found the ring full nothing is taken until
     /// half of it is free: many small refills would make small segments.
     pub(crate) fn send_room(&self) -> usize {
-        let free = self.tcb.send_capacity() - self.tcb.send_queue();
+        let free = self.tcb.send_room();
         if self.blocked && free < self.tcb.send_capacity() / 2 { 0 } else { free }
     }
 
@@ -60,7 +63,7 @@ impl Connection {
         if self.write_shutdown || self.phase == Phase::Over {
             return Err(Error::BrokenPipe);
         }
-        if !self.tcb.may_send() {
+        if self.phase != Phase::Open {
             return Err(Error::WouldBlock);
         }
         if self.send_room() == 0 {
@@ -75,7 +78,7 @@ impl Connection {
     pub(crate) fn send(&mut self, now: Instant, data: &[u8]) -> Result<usize, Error> {
         self.check_send(now)?;
         let sent = self.tcb.send(data);
-        self.written = self.written.wrapping_add(sent as u32);
+        self.sender.write(sent);
         self.blocked = sent < data.len();
         Ok(sent)
     }
@@ -87,8 +90,8 @@ impl Connection {
     ) -> Result<usize, Error> {
         self.check_send(now)?;
         let sent = self.tcb.send_with(f);
-        self.written = self.written.wrapping_add(sent as u32);
-        if self.tcb.send_queue() == self.tcb.send_capacity() {
+        self.sender.write(sent);
+        if self.tcb.send_room() == 0 {
             self.blocked = true;
         }
         Ok(sent)
@@ -138,7 +141,7 @@ impl Connection {
         let write_closed = self.write_shutdown || self.phase == Phase::Over;
         Readiness {
             readable: self.tcb.recv_queue() > 0,
-            writable: !write_closed && self.tcb.may_send() && self.send_room() > 0,
+            writable: !write_closed && self.phase == Phase::Open && self.send_room() > 0,
             read_closed,
             write_closed,
             error: self.error.is_some(),

@@ -6,13 +6,19 @@ use crate::link::Frame;
 use crate::net::{ethernet, ip};
 use crate::tcp::adapter::{Adapter, Outbound, Panicked, Path, State};
 use crate::tcp::keepalive::Step;
-use crate::tcp::segment::{self, ACK, FIN, after};
+use crate::tcp::segment::{self, ACK, after};
 use crate::time::Instant;
 
-/// RFC 5681 section 3.2: three duplicates of an acknowledgement have a segment sent again.
-const DUPLICATES: usize = 1 + 3;
+/// Packets that pass nearly everywhere, in bytes, when the network does not say what does (RFC 8899 section 5.1.2), and
+/// what every host takes (RFC 9293 section 3.7.1): where to look when long ones vanish.
+const SAFE_MTUS: [u16; 2] = [1280, 576];
 
 impl Connection {
+    /// What smoltcp is told that the peer acknowledges: it knows of a SYN and a FIN only.
+    pub(super) fn shown_ack(&self) -> u32 {
+        self.sender.seq(if self.sender.is_finished() { 2 } else { 1 })
+    }
+
     /// Shows smoltcp a segment without data that the peer did not send, or not now.
     pub(super) fn hear(
         &mut self,
@@ -23,71 +29,33 @@ impl Connection {
     ) -> Result<Option<Outbound>, Panicked> {
         const FRONT: usize = ip::V4_HEADER_LEN;
         let mut bytes = [0; FRONT + segment::HEADER_LEN];
-        let ack = self.una().or_else(|| self.guard.sent()).unwrap_or(0);
+        let ack = self.shown_ack();
         let window = self.guard.offered();
         let Tuple { local_port, remote_port, .. } = self.tuple;
         segment::emit(&mut bytes[FRONT..], remote_port, local_port, seq, ack, flags, window);
-        let answer =
+        let mut answer =
             self.tcb.ingress(adapter, now, &mut bytes, FRONT).map_err(|panicked| self.broke(panicked))?;
-        if let Some(answer) = &answer {
-            self.left(answer);
+        if let Some(answer) = &mut answer {
+            self.label(answer);
+            self.left(answer, true);
         }
         Ok(answer)
     }
 
+    /// Writes a header that acknowledges and offers what was said last.
+    pub(super) fn emit(&self, header: &mut [u8], seq: u32, flags: u8) {
+        let (ack, window) = self.guard.advertised();
+        let Tuple { local_port, remote_port, .. } = self.tuple;
+        segment::emit(header, local_port, remote_port, seq, ack.unwrap_or(0), flags, window);
+    }
+
     /// A segment without data that smoltcp does not send by itself.
-    fn say(&self, seq: u32, flags: u8) -> Outbound {
+    pub(super) fn say(&self, seq: u32, flags: u8) -> Outbound {
         let front = ethernet::HEADER_LEN + ip::header_len(self.tuple.remote);
         let mut frame = Frame::with_capacity(front + segment::HEADER_LEN);
         frame.set_len(front + segment::HEADER_LEN);
-        let (ack, window) = self.guard.advertised();
-        let Tuple { local_port, remote_port, .. } = self.tuple;
-        segment::emit(
-            &mut frame.bytes_mut()[front..],
-            local_port,
-            remote_port,
-            seq,
-            ack.unwrap_or(0),
-            flags,
-            window,
-        );
+        self.emit(&mut frame.bytes_mut()[front..], seq, flags);
         Outbound { frame, segment_size: None }
-    }
-
-    /// Whether something is to be sent or acknowledged: it may not depend on the peer alone.
-    pub(super) fn is_unfinished(&self) -> bool {
-        match self.tcb.state() {
-            State::Established | State::CloseWait => self.tcb.send_queue() > 0,
-            State::FinWait1 | State::Closing | State::LastAck => true,
-            _ => false,
-        }
-    }
-
-    /// Gets a connection going again that smoltcp has no timer for: has it send again what is under way, or does
-    /// that with a FIN, and asks the peer for its window (as RFC 9293 section 3.8.4 does to see whether it is
-    /// there).
-    pub(super) fn revive(
-        &mut self,
-        adapter: &mut Adapter,
-        now: Instant,
-    ) -> Result<Option<Outbound>, Panicked> {
-        let (Some(sent), Some(una)) = (self.guard.sent(), self.una()) else {
-            return Ok(None);
-        };
-        if !after(sent, una) || self.tcb.send_queue() > 0 {
-            self.have_sent_again(adapter, now)?;
-            return Ok(Some(self.say(una.wrapping_sub(1), ACK)));
-        }
-        Ok(Some(self.say(sent.wrapping_sub(1), FIN | ACK)))
-    }
-
-    /// Has smoltcp send the first segment again that is under way.
-    pub(super) fn have_sent_again(&mut self, adapter: &mut Adapter, now: Instant) -> Result<(), Panicked> {
-        let Some(next) = self.expected() else { return Ok(()) };
-        for _ in 0..DUPLICATES {
-            self.hear(adapter, now, next, ACK)?;
-        }
-        Ok(())
     }
 
     /// The network says that the segment with that number was too long for a path whose MTU is `mtu`. False if that
@@ -98,18 +66,31 @@ impl Connection {
         if mtu >= path.mtu || after(una, seq) || !after(sent, seq) {
             return false;
         }
-        let path = Path { mtu, ..path };
-        self.tcb.set_path(path);
-        (self.mss, self.super_payload) = (path.mss(), path.super_payload());
-        self.too_long = true;
+        self.narrow(mtu);
         true
+    }
+
+    /// Long packets vanish, and nobody says why: shorter ones may pass (RFC 8899 section 4.3, RFC 2923 section 2.1).
+    pub(super) fn suspect_path(&mut self) {
+        let mtu = self.tcb.path().mtu;
+        if let Some(safe) = SAFE_MTUS.into_iter().find(|safe| *safe < mtu) {
+            self.narrow(safe);
+        }
+    }
+
+    /// What is under way is sent again in shorter packets.
+    fn narrow(&mut self, mtu: u16) {
+        let path = Path { mtu, ..self.tcb.path() };
+        self.tcb.set_path(path);
+        self.sender.set_sizes(path.mss(), path.frame_payload());
+        self.sender.too_long();
     }
 
     /// When the peer has been silent for so long that it is asked whether it is there: only while nothing else
     /// is to be answered by it.
     pub(super) fn asks_at(&self) -> Option<Instant> {
         let idle = matches!(self.tcb.state(), State::Established | State::CloseWait | State::FinWait2);
-        if idle && !self.is_unfinished() { self.prober.due(&self.settings.keepalive) } else { None }
+        if idle && !self.sender.is_unfinished() { self.prober.due(&self.settings.keepalive) } else { None }
     }
 
     /// The question, when it is due. After too many without an answer the connection is over.

@@ -1,0 +1,175 @@
+//! What leaves a connection: data as the sending side plans it, and what smoltcp says: handshakes, acknowledgements and
+//! resets.
+
+use super::{ACK_DELAY, Connection, Phase};
+use crate::error::Error;
+use crate::link::Frame;
+use crate::net::ethernet;
+use crate::tcp::adapter::{Adapter, Outbound, Panicked, State};
+use crate::tcp::segment::{self, ACK, FIN, PSH, RST, SYN, Segment};
+use crate::tcp::sender::{Piece, Plan};
+use crate::time::Instant;
+
+impl Connection {
+    /// The next segment to send, if any, and whether the application should look.
+    pub(crate) fn outbound(
+        &mut self,
+        adapter: &mut Adapter,
+        now: Instant,
+    ) -> Result<(Option<Outbound>, bool), Panicked> {
+        if self.dead || self.is_resting() {
+            return Ok((None, false));
+        }
+        if self.only_data && self.phase == Phase::Open && self.sender.waits_for_more() {
+            return Ok((None, false));
+        }
+        let before = self.standing();
+        if before.state != State::Closed && self.gives_up_at().is_some_and(|at| at <= now) {
+            self.abort((self.phase != Phase::Over).then_some(Error::TimedOut));
+            // As Linux, without a word: what the peer still sends is answered with a reset.
+            self.dead |= before.state == State::FinWait2;
+        }
+        if self.dead {
+            return Ok((None, before != self.standing()));
+        }
+        let mut out = self.ask_if_silent(now);
+        if out.is_none() && self.established && self.tcb.state() != State::Closed {
+            out = self.data(adapter, now)?;
+        }
+        if out.is_none() {
+            out = self.egress(adapter, now)?;
+        }
+        self.follow(before.state, None);
+        Ok((out, before != self.standing()))
+    }
+
+    /// When [`outbound`](Self::outbound) is due again.
+    pub(crate) fn poll_at(&mut self, adapter: &mut Adapter, now: Instant) -> Option<Instant> {
+        if self.dead || self.is_resting() {
+            return None;
+        }
+        let gives_up = self.gives_up_at().filter(|_| self.tcb.has_peer());
+        let mut due = [self.tcb.poll_at(adapter, now), gives_up, self.asks_at(), None, None];
+        if self.established && self.tcb.state() != State::Closed {
+            due[3] = self.sender.poll_timeout();
+            due[4] = match self.sender.plan(now) {
+                Plan::Wait(until) => until,
+                // It is held back for the rest of a super-frame.
+                Plan::Send(_) | Plan::Ask => Some(now),
+            };
+        }
+        due.into_iter().flatten().min()
+    }
+
+    /// smoltcp forgets unread data when TIME-WAIT ends, so it does not end before the data was taken. The
+    /// peer's FIN is acknowledged first.
+    fn is_resting(&self) -> bool {
+        let unread = self.tcb.recv_queue() > 0 && !self.orphan;
+        unread && self.tcb.state() == State::TimeWait && self.has_acknowledged_fin()
+    }
+
+    /// Asks for a transmission: for new data alone, or for whatever there is.
+    pub(crate) const fn ask(&mut self, only_data: bool) {
+        // A request for whatever there is stays one until it was served.
+        self.only_data = only_data && (self.only_data || !self.listed);
+        self.listed = true;
+    }
+
+    /// What the sending side has to say.
+    fn data(&mut self, adapter: &mut Adapter, now: Instant) -> Result<Option<Outbound>, Panicked> {
+        if self.sender.handle_timeout(now) {
+            self.suspect_path();
+        }
+        match self.sender.plan(now) {
+            Plan::Send(piece) => self.piece(adapter, now, &piece).map(Some),
+            Plan::Ask => {
+                self.sender.asked(now);
+                Ok(Some(self.say(self.sender.una().wrapping_sub(1), ACK)))
+            }
+            Plan::Wait(_) => Ok(None),
+        }
+    }
+
+    /// Puts a piece of the stream into a frame.
+    fn piece(&mut self, adapter: &mut Adapter, now: Instant, piece: &Piece) -> Result<Outbound, Panicked> {
+        if piece.fin && !piece.again {
+            self.tcb.close();
+        }
+        self.acknowledge_along(adapter, now, piece.fin)?;
+        let front = ethernet::HEADER_LEN + self.tcb.path().header_len();
+        let len = front + segment::HEADER_LEN + piece.len;
+        let mut frame = Frame::with_capacity(len);
+        frame.set_len(len);
+        let (header, payload) = frame.bytes_mut()[front..].split_at_mut(segment::HEADER_LEN);
+        let flags = ACK | if piece.fin { FIN } else { 0 } | if piece.push { PSH } else { 0 };
+        self.emit(header, self.sender.seq(piece.start), flags);
+        self.tcb.copy_queued(self.sender.offset(piece.start), payload);
+        let mss = self.sender.mss();
+        let segment_size = if piece.len > mss { u16::try_from(mss).ok() } else { None };
+        self.sender.sent(now, piece);
+        let out = Outbound { frame, segment_size };
+        self.left(&out, false);
+        Ok(out)
+    }
+
+    /// What is to be acknowledged goes along with data: smoltcp hands out what it would say, and takes it for said.
+    fn acknowledge_along(&mut self, adapter: &mut Adapter, now: Instant, fin: bool) -> Result<(), Panicked> {
+        if !fin && self.expected() == self.guard.acknowledged() {
+            return Ok(());
+        }
+        // By then its patience with an acknowledgement is over.
+        let said = self.tcb.egress(adapter, now + ACK_DELAY).map_err(|panicked| self.broke(panicked))?;
+        if let Some(mut said) = said {
+            self.label(&mut said);
+            self.left(&said, true);
+        }
+        Ok(())
+    }
+
+    /// What smoltcp has to say.
+    fn egress(&mut self, adapter: &mut Adapter, now: Instant) -> Result<Option<Outbound>, Panicked> {
+        let Some(mut out) = self.tcb.egress(adapter, now).map_err(|panicked| self.broke(panicked))? else {
+            return Ok(None);
+        };
+        let news = self.label(&mut out);
+        self.left(&out, true);
+        if let Some(seg) = self.parse(&out)
+            && seg.has(SYN)
+        {
+            let first = self.syn_left.is_none() && self.guard.count_syn() == 1;
+            self.syn_left = first.then_some(now);
+        }
+        Ok(news.then_some(out))
+    }
+
+    /// Gives what smoltcp says the numbers of the sending side, of which it does not know. A FIN is not its to send.
+    /// False if it says nothing that has not been said.
+    pub(super) fn label(&self, out: &mut Outbound) -> bool {
+        let Some(seg) = self.parse(out) else { return true };
+        if seg.has(SYN) || !self.established {
+            return true;
+        }
+        let at = out.frame.len() - seg.header_len - seg.payload_len;
+        let bytes = &mut out.frame.bytes_mut()[at..];
+        segment::set_seq(bytes, self.sender.next());
+        if seg.has(RST) {
+            return true;
+        }
+        segment::clear_flag(bytes, FIN);
+        let (acknowledged, window) = self.guard.advertised();
+        acknowledged != Some(seg.ack) || window != seg.window
+    }
+
+    /// Notes what a leaving segment says, one of smoltcp's or one of ours.
+    pub(super) fn left(&mut self, out: &Outbound, smoltcps: bool) {
+        self.ack_owed = 0;
+        if let Some(seg) = self.parse(out) {
+            self.guard.outbound(&seg, smoltcps);
+        }
+    }
+
+    fn parse(&self, out: &Outbound) -> Option<Segment> {
+        let front = ethernet::HEADER_LEN + self.tcb.path().header_len();
+        Segment::parse(out.frame.bytes().get(front..)?)
+    }
+}
