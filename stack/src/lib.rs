@@ -73,5 +73,6 @@ pub use setup_error::SetupError;
 pub use stack::{Builder, Stack};
 pub use tcp::isn::Secret;
 pub use tcp::keepalive::KeepAlive;
+pub use tcp::recovery::CongestionControl;
 pub use time::Instant;
 pub use vnl::Vnl;

@@ -32,6 +32,12 @@ impl Instant {
         self.0
     }
 
+    /// So much earlier, if that is not before the start.
+    #[must_use]
+    pub fn checked_sub(self, earlier: Duration) -> Option<Self> {
+        Some(Self(self.0.checked_sub(u64::try_from(earlier.as_nanos()).ok()?)?))
+    }
+
     /// The time from `earlier` to `self`, zero if `earlier` is later.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {

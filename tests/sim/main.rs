@@ -11,6 +11,7 @@ mod hostile;
 mod identity;
 mod keepalive;
 mod loopback;
+mod loss;
 mod ndp;
 mod path_mtu;
 mod ports;

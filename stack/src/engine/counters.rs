@@ -22,6 +22,10 @@ pub struct Counters {
     pub tcp_in: u64,
     /// TCP segments sent, super-frames counted once.
     pub tcp_out: u64,
+    /// TCP segments sent again, super-frames counted once (`RetransSegs` of RFC 4022).
+    pub tcp_sent_again: u64,
+    /// Timeouts of data that was not acknowledged.
+    pub tcp_timeouts: u64,
     /// Connections refused with a reset, or reset segments sent for unknown connections.
     pub tcp_resets_out: u64,
     /// SYNs dropped because a queue of connections to be accepted was full.

@@ -86,6 +86,8 @@ pub(crate) struct Outbound {
     pub(crate) frame: Frame,
     /// Payload bytes of each segment if it is a super-frame.
     pub(crate) segment_size: Option<u16>,
+    /// It was sent before.
+    pub(crate) again: bool,
 }
 
 /// smoltcp panicked while it worked on a connection.
@@ -418,7 +420,7 @@ impl TxToken for Tx<'_> {
         let mut frame = Frame::with_capacity(front + len);
         frame.set_len(front + len);
         let result = f(&mut frame.bytes_mut()[front..]);
-        *self.sent = Some(Outbound { frame, segment_size: None });
+        *self.sent = Some(Outbound { frame, segment_size: None, again: false });
         result
     }
 }

@@ -13,8 +13,9 @@ use std::time::Duration;
 use super::adapter::{Adapter, Outbound, Panicked, Path, State, Tcb};
 use super::guard::{Guard, Verdict};
 use super::keepalive::{KeepAlive, Prober};
+use super::received::{FRONT, Received};
 use super::recovery::CongestionControl;
-use super::segment::{self, ACK, Arrived, FIN, RST, SYN, Segment};
+use super::segment::{self, ACK, Arrived, FIN, RST, SYN, Segment, after};
 use super::sender::{Manners, Sender};
 use crate::engine::endpoint::EndpointId;
 use crate::engine::output::Hop;
@@ -118,6 +119,7 @@ pub(crate) struct Connection {
     settings: Settings,
     prober: Prober,
     sender: Sender,
+    received: Received,
     /// When the SYN or SYN-ACK left, as long as it left once only.
     syn_left: Option<Instant>,
     /// Nothing but new data asks for a transmission: what does not fill a super-frame may wait for more.
@@ -194,6 +196,7 @@ impl Connection {
             settings,
             prober: Prober::new(now),
             sender: Sender::new(isn, path.mss(), path.frame_payload(), manners, control),
+            received: Received::default(),
             syn_left: None,
             only_data: false,
         })
@@ -236,7 +239,14 @@ impl Connection {
         }
         let answer = if self.concerns_sender_only(&seg, next) {
             None
+        } else if let Some(edge) = self.keeps(&seg, next) {
+            let data = &bytes[tcp + seg.header_len..][..seg.payload_len];
+            self.received.keep(&seg, data, edge);
+            Some(self.say_what_waits(adapter, now)?)
         } else {
+            if let Some(next) = next {
+                self.received.compare(&seg, next);
+            }
             self.pass_on(adapter, now, Arrived { bytes, tcp, seg })?
         };
         if self.phase == Phase::Open && !self.orphan && self.is_flushed() {
@@ -267,6 +277,14 @@ impl Connection {
         bare && sending && self.established && next == Some(seg.seq)
     }
 
+    /// Whether the data of a segment has to wait for what is missing in front of it; the end of the window if so.
+    fn keeps(&self, seg: &Segment, next: Option<u32>) -> Option<u32> {
+        let (next, edge) = (next?, self.guard.edge()?);
+        let ahead =
+            self.established && self.fin.is_none() && seg.payload_len > 0 && seg.flags & (SYN | RST) == 0;
+        (ahead && after(seg.seq, next) && after(edge, seg.seq)).then_some(edge)
+    }
+
     /// Shows a segment to smoltcp and follows it. Returns its immediate answer.
     fn pass_on(
         &mut self,
@@ -292,7 +310,11 @@ impl Connection {
         if self.phase == Phase::Open && !self.established {
             self.open(now, &seg);
         }
-        if let Some(answer) = &mut answer {
+        if self.received.has_gaps()
+            && let Some(filled) = self.fill(adapter, now)?
+        {
+            answer = Some(filled);
+        } else if let Some(answer) = &mut answer {
             self.label(answer);
             self.left(answer, true);
         }
@@ -306,6 +328,26 @@ impl Connection {
             self.took(before, at.wrapping_add(1), None);
         }
         Ok(answer)
+    }
+
+    /// Takes in what waited for the data that has just arrived, and acknowledges it at once (RFC 5681 section 4.2).
+    fn fill(&mut self, adapter: &mut Adapter, now: Instant) -> Result<Option<Outbound>, Panicked> {
+        let mut moved = false;
+        while let Some(next) = self.expected()
+            && let Some((seq, mut bytes)) = self.received.take(next)
+        {
+            self.tcb.set_ack_delay(Duration::ZERO);
+            let (ack, window) = (self.shown_ack(), self.guard.offered());
+            let Tuple { local_port, remote_port, .. } = self.tuple;
+            segment::emit(&mut bytes[FRONT..], remote_port, local_port, seq, ack, ACK, window);
+            self.tcb.ingress(adapter, now, &mut bytes, FRONT).map_err(|panicked| self.broke(panicked))?;
+            moved = true;
+            if self.expected() == Some(next) {
+                // smoltcp did not take it.
+                break;
+            }
+        }
+        if moved { self.say_what_waits(adapter, now).map(Some) } else { Ok(None) }
     }
 
     /// The handshake is over with this segment.

@@ -113,7 +113,9 @@ impl Engine {
             self.contain(now, id);
             return false;
         };
+        self.counters.tcp_timeouts += connection.take_timeouts();
         if let Some(out) = out {
+            self.counters.tcp_sent_again += u64::from(out.again);
             self.send_segment(now, id, out);
             if changed {
                 self.settle(now, id);
@@ -338,7 +340,7 @@ impl Engine {
                 hop
             }
         };
-        let Outbound { mut frame, segment_size } = out;
+        let Outbound { mut frame, segment_size, .. } = out;
         let offload = self.interfaces[hop.interface.0 as usize].offload;
         let header = ip::header_len(tuple.remote);
         let transport = ethernet::HEADER_LEN + header;

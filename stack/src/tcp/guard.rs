@@ -248,6 +248,11 @@ impl Guard {
         self.acknowledged
     }
 
+    /// Where the window that we gave ends, in the peer's sequence space.
+    pub(crate) const fn edge(&self) -> Option<u32> {
+        self.edge
+    }
+
     /// The window that the peer offered last, as it stands in the header.
     pub(crate) const fn offered(&self) -> u16 {
         self.offered

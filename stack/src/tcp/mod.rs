@@ -8,6 +8,7 @@ mod guard;
 pub mod isn;
 pub mod keepalive;
 pub(crate) mod listener;
+mod received;
 pub mod recovery;
 pub(crate) mod segment;
 pub(crate) mod sender;

@@ -10,6 +10,7 @@ pub(crate) const MSS: u8 = 2;
 pub(crate) const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
+const NOP: u8 = 1;
 
 /// Flags, byte 13 of the header.
 pub(crate) const FIN: u8 = 0x01;
@@ -131,7 +132,6 @@ pub(crate) fn blocks(bytes: &[u8], seg: &Segment) -> ([(u32, u32); 4], usize) {
 /// The value of an option in the header in front of `bytes` (RFC 9293 section 3.1), if it is there and whole.
 pub(crate) fn option<'a>(bytes: &'a [u8], seg: &Segment, wanted: u8) -> Option<&'a [u8]> {
     const END: u8 = 0;
-    const NOP: u8 = 1;
     let mut options = bytes.get(HEADER_LEN..seg.header_len)?;
     while let Some((&kind, rest)) = options.split_first() {
         match kind {
@@ -181,6 +181,26 @@ pub(crate) fn set_ack(bytes: &mut [u8], ack: u32) {
 pub(crate) fn set_seq(bytes: &mut [u8], seq: u32) {
     if let Some(field) = bytes.get_mut(4..8) {
         field.copy_from_slice(&seq.to_be_bytes());
+    }
+}
+
+/// Bytes of the options that say so many selective acknowledgements (RFC 2018 section 3), aligned.
+pub(crate) const fn sack_len(blocks: usize) -> usize {
+    if blocks == 0 { 0 } else { 4 + 8 * blocks }
+}
+
+/// Adds selective acknowledgements to a header without options; there is room for them behind it.
+pub(crate) fn set_sack(bytes: &mut [u8], blocks: &[(u32, u32)]) {
+    let len = sack_len(blocks.len());
+    if len == 0 {
+        return;
+    }
+    bytes[12] = (((HEADER_LEN + len) / 4) << 4) as u8;
+    let options = &mut bytes[HEADER_LEN..HEADER_LEN + len];
+    options[..4].copy_from_slice(&[NOP, NOP, SACK, len as u8 - 2]);
+    for (option, (left, right)) in options[4..].chunks_exact_mut(8).zip(blocks) {
+        option[..4].copy_from_slice(&left.to_be_bytes());
+        option[4..].copy_from_slice(&right.to_be_bytes());
     }
 }
 

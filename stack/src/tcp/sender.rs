@@ -95,6 +95,8 @@ pub(crate) struct Sender {
     /// When the peer is asked for its window, and the pause before.
     asks_at: Option<(Instant, Duration)>,
     corked_since: Option<Instant>,
+    /// Timeouts that nobody has counted yet.
+    timeouts: u64,
 }
 
 impl Sender {
@@ -127,6 +129,7 @@ impl Sender {
             control,
             asks_at: None,
             corked_since: None,
+            timeouts: 0,
         }
     }
 
@@ -440,9 +443,14 @@ impl Sender {
         if self.recovery.poll_timeout().is_none_or(|at| now < at) {
             return false;
         }
-        self.recovery.handle_timeout(now)
-            && self.recovery.timeouts() >= SUSPICIOUS
-            && self.next - self.una >= self.mss
+        let expired = self.recovery.handle_timeout(now);
+        self.timeouts += u64::from(expired);
+        expired && self.recovery.timeouts() >= SUSPICIOUS && self.next - self.una >= self.mss
+    }
+
+    /// Timeouts since this was asked last.
+    pub(crate) const fn take_timeouts(&mut self) -> u64 {
+        std::mem::replace(&mut self.timeouts, 0)
     }
 
     /// What is under way is too long for the path.

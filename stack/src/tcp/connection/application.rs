@@ -136,6 +136,11 @@ impl Connection {
         self.read_shutdown || self.phase == Phase::Over || peer_done
     }
 
+    /// Timeouts of data since this was asked last.
+    pub(crate) const fn take_timeouts(&mut self) -> u64 {
+        self.sender.take_timeouts()
+    }
+
     pub(crate) fn readiness(&self) -> Readiness {
         let read_closed = self.at_end();
         let write_closed = self.write_shutdown || self.phase == Phase::Over;

@@ -55,7 +55,7 @@ impl Connection {
         let mut frame = Frame::with_capacity(front + segment::HEADER_LEN);
         frame.set_len(front + segment::HEADER_LEN);
         self.emit(&mut frame.bytes_mut()[front..], seq, flags);
-        Outbound { frame, segment_size: None }
+        Outbound { frame, segment_size: None, again: false }
     }
 
     /// The network says that the segment with that number was too long for a path whose MTU is `mtu`. False if that

@@ -107,7 +107,7 @@ impl Connection {
         let mss = self.sender.mss();
         let segment_size = if piece.len > mss { u16::try_from(mss).ok() } else { None };
         self.sender.sent(now, piece);
-        let out = Outbound { frame, segment_size };
+        let out = Outbound { frame, segment_size, again: piece.again };
         self.left(&out, false);
         Ok(out)
     }
@@ -119,11 +119,23 @@ impl Connection {
         }
         // By then its patience with an acknowledgement is over.
         let said = self.tcb.egress(adapter, now + ACK_DELAY).map_err(|panicked| self.broke(panicked))?;
-        if let Some(mut said) = said {
-            self.label(&mut said);
-            self.left(&said, true);
+        if let Some(said) = said {
+            self.note_said(said);
         }
         Ok(())
+    }
+
+    /// An acknowledgement at once, with what waits behind a gap and what arrived twice.
+    pub(super) fn say_what_waits(
+        &mut self,
+        adapter: &mut Adapter,
+        now: Instant,
+    ) -> Result<Outbound, Panicked> {
+        self.acknowledge_along(adapter, now, false)?;
+        let mut out = self.say(self.sender.next(), ACK);
+        self.label(&mut out);
+        self.left(&out, false);
+        Ok(out)
     }
 
     /// What smoltcp has to say.
@@ -142,22 +154,39 @@ impl Connection {
         Ok(news.then_some(out))
     }
 
-    /// Gives what smoltcp says the numbers of the sending side, of which it does not know. A FIN is not its to send.
-    /// False if it says nothing that has not been said.
-    pub(super) fn label(&self, out: &mut Outbound) -> bool {
+    /// Gives what smoltcp says the numbers of the sending side, of which it does not know, and the selective
+    /// acknowledgements, of which it knows a part. A FIN is not its to send. False if it says nothing that has not been
+    /// said.
+    pub(super) fn label(&mut self, out: &mut Outbound) -> bool {
         let Some(seg) = self.parse(out) else { return true };
         if seg.has(SYN) || !self.established {
             return true;
         }
         let at = out.frame.len() - seg.header_len - seg.payload_len;
-        let bytes = &mut out.frame.bytes_mut()[at..];
-        segment::set_seq(bytes, self.sender.next());
         if seg.has(RST) {
+            segment::set_seq(&mut out.frame.bytes_mut()[at..], self.sender.next());
             return true;
         }
-        segment::clear_flag(bytes, FIN);
+        let selective = self.guard.offer().is_some_and(|offer| offer.selective);
+        let (blocks, count) = if selective { self.received.blocks() } else { Default::default() };
+        let len = segment::sack_len(count);
+        out.frame.set_len(at + segment::HEADER_LEN + len);
+        let bytes = &mut out.frame.bytes_mut()[at..];
+        let (local, remote) = (self.tuple.local_port, self.tuple.remote_port);
+        segment::emit(bytes, local, remote, self.sender.next(), seg.ack, ACK, seg.window);
+        segment::set_sack(bytes, &blocks[..count]);
         let (acknowledged, window) = self.guard.advertised();
-        acknowledged != Some(seg.ack) || window != seg.window
+        acknowledged != Some(seg.ack) || window != seg.window || count > 0
+    }
+
+    /// Notes what smoltcp believes to have said; what is reported once is not lost with it.
+    fn note_said(&mut self, mut said: Outbound) {
+        let Some(seg) = self.parse(&said) else { return };
+        let at = said.frame.len() - seg.header_len - seg.payload_len;
+        let bytes = &mut said.frame.bytes_mut()[at..];
+        segment::set_seq(bytes, self.sender.next());
+        segment::clear_flag(bytes, FIN);
+        self.left(&said, true);
     }
 
     /// Notes what a leaving segment says, one of smoltcp's or one of ours.

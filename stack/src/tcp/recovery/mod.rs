@@ -48,8 +48,10 @@ enum Mode {
 #[derive(Clone, Copy, Debug)]
 struct Undo {
     before: Before,
-    /// Bytes sent again that the peer has not reported as duplicates.
+    /// Bytes sent again that are not known to have been in vain.
     repeated: u64,
+    /// Bytes known to have been sent again in vain that the peer will report as duplicates.
+    awaited: u64,
 }
 
 /// A probe of the tail (RFC 8985 section 7).
@@ -228,7 +230,8 @@ impl Recovery {
         let Heard { ack, blocks, bare } = *heard;
         let ack = ack.min(self.next);
         let moved = ack > self.una;
-        let mut delivered = Delivered::default();
+        let too_soon = self.trips.shortest().and_then(|shortest| now.checked_sub(shortest));
+        let mut delivered = Delivered { too_soon, ..Delivered::default() };
         let flying = self.board.flying();
         let duplicate = self.duplicate_in(ack, blocks);
         if moved {
@@ -259,6 +262,7 @@ impl Recovery {
             self.rack.duplicate(ack, self.next);
             self.undo_if_repeated(duplicate);
         }
+        self.undo_if_late(delivered.late);
         self.undo_if_spurious(&delivered);
         self.end_probe(ack, duplicate.as_ref());
         let lost = self.detect(now);
@@ -354,22 +358,37 @@ impl Recovery {
 
     fn begin_repair(&mut self) {
         let before = self.congestion.reduce();
-        self.undo = Some(Undo { before, repeated: 0 });
+        self.undo = Some(Undo { before, repeated: 0, awaited: 0 });
         self.prr = Some(Prr::new(self.board.flying() + self.board.lost()));
         self.mode = Mode::Repair { end: self.next };
         (self.probe, self.probe_due, self.probe_at) = (None, false, None);
     }
 
-    /// When every repair has turned out to be a duplicate, nothing had been lost (RFC 3708).
+    /// When every repair has turned out to be in vain, nothing had been lost: the peer reports duplicates (RFC 3708).
     fn undo_if_repeated(&mut self, duplicate: &Range<u64>) {
         let Some(undo) = &mut self.undo else { return };
-        if undo.repeated == 0 {
-            return;
+        let reported = duplicate.end - duplicate.start;
+        let known = reported.min(undo.awaited);
+        undo.awaited -= known;
+        self.in_vain(reported - known);
+    }
+
+    /// The same, when the first transmission arrives before the second one can have (RFC 3522 in spirit, by the clock).
+    fn undo_if_late(&mut self, late: u64) {
+        if let Some(undo) = &mut self.undo {
+            undo.awaited += late;
+            self.in_vain(late);
         }
-        undo.repeated = undo.repeated.saturating_sub(duplicate.end - duplicate.start);
-        if undo.repeated == 0 {
-            let before = undo.before;
-            self.take_back(before);
+    }
+
+    fn in_vain(&mut self, bytes: u64) {
+        let Some(undo) = &mut self.undo else { return };
+        if undo.repeated > 0 && bytes > 0 {
+            undo.repeated = undo.repeated.saturating_sub(bytes);
+            if undo.repeated == 0 {
+                let before = undo.before;
+                self.take_back(before);
+            }
         }
     }
 
@@ -458,7 +477,7 @@ impl Recovery {
             self.mode == Mode::Open || matches!(self.mode, Mode::Timeout { end, .. } if self.una >= end);
         if fresh {
             let before = self.congestion.reduce();
-            self.undo = Some(Undo { before, repeated: 0 });
+            self.undo = Some(Undo { before, repeated: 0, awaited: 0 });
         }
         let rack = self.rack;
         self.board.lose(self.next, |stretch| stretch.start == first.start || rack.is_late(now, stretch));

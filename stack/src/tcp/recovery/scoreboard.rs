@@ -54,13 +54,22 @@ pub(super) struct Delivered {
     pub(super) newest: Option<(Instant, u64, bool)>,
     /// When the oldest of what was sent once only had left.
     pub(super) oldest: Option<Instant>,
-    /// Something sent once only was delivered behind which something had been delivered before.
+    /// Something was delivered, as it was sent first, behind which something had been delivered before.
     pub(super) overtaken: bool,
+    /// What was sent again later than this cannot have been answered yet: it is the first transmission that arrived.
+    pub(super) too_soon: Option<Instant>,
+    /// Bytes of which that is so: they had been late, not lost.
+    pub(super) late: u64,
 }
 
 impl Delivered {
     fn note(&mut self, stretch: &Stretch, highest: u64) {
         self.bytes += stretch.len();
+        if stretch.again && self.too_soon.is_some_and(|too_soon| stretch.sent > too_soon) {
+            self.late += stretch.len();
+            self.overtaken |= stretch.end < highest;
+            return;
+        }
         let this = (stretch.sent, stretch.end, stretch.again);
         if self.newest.is_none_or(|newest| (newest.0, newest.1) < (this.0, this.1)) {
             self.newest = Some(this);
