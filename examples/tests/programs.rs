@@ -24,6 +24,8 @@ fn main() -> ExitCode {
         epoll_server_on_two_stacks,
         tokio_echo,
         perf_verifies_what_arrives,
+        perf_over_a_bad_path_between_namespaces,
+        perf_hangs_up_when_the_time_is_over,
         a_namespace_of_the_kernel_is_a_stack_too,
     ])
 }
@@ -286,6 +288,46 @@ fn perf_verifies_what_arrives(net: &Net) -> Result<()> {
     server.wait_for_line("listening on")?;
     let out = net.run(&format!("{} --stack {RED} rr --seconds 0.2 10.0.0.1:5001", program!("perf")))?;
     ensure!(out.contains("\"ok\":true"), "{out}");
+    Ok(())
+}
+
+fn perf_over_a_bad_path_between_namespaces(net: &Net) -> Result<()> {
+    let perf = program!("perf");
+    let out = net.run(&format!(
+        "exec unshare --mount sh -ec '
+            mkdir -p /run/netns && mount -t tmpfs none /run/netns
+            ip netns add other
+            ip tuntap add near mode tap && ip address add 10.0.5.1/24 dev near && ip link set near up
+            ip -n other tuntap add far mode tap
+            ip -n other address add 10.0.5.2/24 dev far && ip -n other link set far up
+            {perf} bridge tap://near netns:other,tap://far?impair=delay:20ms &
+            bridge=$!
+            until ping -c 1 -W 0.2 10.0.5.2; do :; done
+            {perf} --stack netns:other drain --listen 10.0.5.2:5001 --flows 3 --seconds 0.3 &
+            drain=$!
+            until ip netns exec other ss -Hltn sport = :5001 | grep -q 5001; do :; done
+            {perf} feed --connect 10.0.5.2:5001 --flows 3
+            wait $drain
+            kill $bridge'"
+    ))?;
+    ensure!(out.contains("\"seconds\":0.3,\"ok\":true"), "{out}");
+    let times = out.lines().filter_map(|line| line.split_once("time=")?.1.split_once(' ')?.0.parse().ok());
+    ensure!(times.min_by(f64::total_cmp).is_some_and(|millis| millis >= 40.0), "{out}");
+    Ok(())
+}
+
+fn perf_hangs_up_when_the_time_is_over(net: &Net) -> Result<()> {
+    with_red(net)?;
+    let perf = program!("perf");
+    for (kernel, ours) in [("drain --seconds 0.3", "feed"), ("feed", "drain --seconds 0.3")] {
+        let server = net.start(&format!("{perf} {kernel} --listen 10.0.0.1:5001 --flows 3"))?;
+        server.wait_for_line("listening on")?;
+        let client = net.run(&format!(
+            "{perf} --stack {RED} {ours} --connect 10.0.0.1:5001 --flows 3 --socket-buffer 1Mi"
+        ))?;
+        let out = client + &server.wait()?;
+        ensure!(out.contains("\"seconds\":0.3,\"ok\":true") && !out.contains("\"bytes\":0,"), "{out}");
+    }
     Ok(())
 }
 

@@ -1,5 +1,8 @@
-//! What the benchmarks measure with: one connection, every byte verified, on any stack, the kernel's too.
+//! What the benchmarks measure with: every byte verified, on any stack, the kernel's too; and a bad path to
+//! measure over.
 
+mod bridge;
+mod flows;
 mod measure;
 mod pattern;
 mod socket;
@@ -10,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::{Parser, Subcommand, ValueEnum};
+use flows::Flows;
 use ioth::Stack;
 use ioth_examples::StackArg;
 use measure::{Limit, Report};
@@ -45,6 +49,12 @@ enum Command {
     Cps(Run),
     /// Both sides in this process, a thread each
     Pair(Pair),
+    /// Send over some connections at once, until the receiver hangs up
+    Feed(Flows),
+    /// Receive over some connections at once, and hang up when the time is over
+    Drain(Drain),
+    /// Carry frames between two TAPs, one of them with `impair=`; ends when it is killed
+    Bridge(Box<Bridge>),
 }
 
 #[derive(Parser)]
@@ -90,6 +100,25 @@ enum What {
 }
 
 #[derive(Parser)]
+struct Drain {
+    #[command(flatten)]
+    flows: Flows,
+    /// How long, from the first byte on
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+}
+
+#[derive(Parser)]
+struct Bridge {
+    /// A TAP, and the network namespace that it is in if that is another one
+    #[arg(value_name = "[netns:NAME,]VNL")]
+    near: bridge::End,
+    /// The other
+    #[arg(value_name = "[netns:NAME,]VNL")]
+    far: bridge::End,
+}
+
+#[derive(Parser)]
 struct Until {
     /// How long
     #[arg(long, default_value_t = 1.0)]
@@ -115,6 +144,9 @@ fn main() -> anyhow::Result<()> {
     if let Command::Pair(pair) = &args.command {
         return finish(&run_pair(pair, args.buffer)?);
     }
+    if let Command::Bridge(ends) = &args.command {
+        return bridge::run(&ends.near, &ends.far);
+    }
     let stack = args.stack.open()?;
     match args.command {
         Command::Sink(server) => serve(&stack, What::Out, &server, args.buffer),
@@ -124,7 +156,12 @@ fn main() -> anyhow::Result<()> {
         Command::In(run) => finish(&measure(&stack, What::In, &run, args.buffer)?),
         Command::Rr(run) => finish(&measure(&stack, What::Rr, &run, args.buffer)?),
         Command::Cps(run) => finish(&measure(&stack, What::Cps, &run, args.buffer)?),
-        Command::Pair(_) => unreachable!("above"),
+        Command::Feed(ends) => flows::feed(ends.open(&stack)?, usize::try_from(args.buffer)?),
+        Command::Drain(Drain { flows: ends, seconds }) => {
+            let time = Duration::try_from_secs_f64(seconds)?;
+            finish(&flows::drain(ends.open(&stack)?, usize::try_from(args.buffer)?, time)?)
+        }
+        Command::Pair(_) | Command::Bridge(_) => unreachable!("above"),
     }
 }
 

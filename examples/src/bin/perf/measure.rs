@@ -197,7 +197,7 @@ fn hear_verified(socket: &OwnedFd) -> anyhow::Result<u64> {
     Ok(u64::from_be_bytes(verified))
 }
 
-fn transfer(bytes: u64, time: Duration, ok: bool) -> Report {
+pub(crate) fn transfer(bytes: u64, time: Duration, ok: bool) -> Report {
     let seconds = time.as_secs_f64();
     let gbit_s = round(bytes as f64 * 8e-9 / seconds);
     Report { ok, fields: vec![("gbit_s", gbit_s), ("bytes", bytes as f64), ("seconds", round(seconds))] }

@@ -8,7 +8,10 @@ use anyhow::Context;
 use ioth::{AF_INET, AF_INET6, IPPROTO_TCP, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, Stack, TCP_NODELAY};
 
 pub(crate) fn listen(stack: &Stack, address: SocketAddr) -> anyhow::Result<OwnedFd> {
-    let socket = open(stack, address)?;
+    listen_with(open(stack, address)?, address)
+}
+
+pub(crate) fn listen_with(socket: OwnedFd, address: SocketAddr) -> anyhow::Result<OwnedFd> {
     ioth::setsockopt_int(&socket, SOL_SOCKET, SO_REUSEADDR, 1)?;
     ioth::bind(&socket, &address).with_context(|| format!("bind to {address}"))?;
     ioth::listen(&socket, 128)?;
@@ -16,13 +19,16 @@ pub(crate) fn listen(stack: &Stack, address: SocketAddr) -> anyhow::Result<Owned
 }
 
 pub(crate) fn connect(stack: &Stack, server: SocketAddr) -> anyhow::Result<OwnedFd> {
-    let socket = open(stack, server)?;
+    connect_with(open(stack, server)?, server)
+}
+
+pub(crate) fn connect_with(socket: OwnedFd, server: SocketAddr) -> anyhow::Result<OwnedFd> {
     ioth::connect(&socket, &server).with_context(|| format!("connect to {server}"))?;
     Ok(socket)
 }
 
 /// With the congestion control that ours has too, so that figures compare.
-fn open(stack: &Stack, address: SocketAddr) -> anyhow::Result<OwnedFd> {
+pub(crate) fn open(stack: &Stack, address: SocketAddr) -> anyhow::Result<OwnedFd> {
     let family = if address.is_ipv4() { AF_INET } else { AF_INET6 };
     let socket = ioth::msocket(stack, family, SOCK_STREAM, 0)?;
     if stack.is_kernel() {
