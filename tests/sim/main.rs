@@ -12,6 +12,7 @@ mod identity;
 mod keepalive;
 mod loopback;
 mod loss;
+mod model;
 mod ndp;
 mod path_mtu;
 mod ports;
