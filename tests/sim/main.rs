@@ -15,6 +15,7 @@ mod loss;
 mod model;
 mod ndp;
 mod path_mtu;
+mod peer;
 mod ports;
 mod routes;
 mod stalls;
