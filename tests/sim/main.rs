@@ -8,6 +8,7 @@ mod backlog;
 mod echo;
 mod guards;
 mod hostile;
+mod hostile_tcp;
 mod identity;
 mod keepalive;
 mod loopback;
