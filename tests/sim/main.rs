@@ -18,6 +18,7 @@ mod ndp;
 mod path_mtu;
 mod peer;
 mod ports;
+mod prediction;
 mod routes;
 mod stalls;
 mod tcp_bulk;
