@@ -21,6 +21,7 @@ mod ports;
 mod prediction;
 mod routes;
 mod stalls;
+mod states;
 mod tcp_bulk;
 mod tcp_close;
 mod tcp_flow;
