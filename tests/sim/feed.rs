@@ -17,7 +17,7 @@ use ioth_stack::{EndpointId, Engine, Family, Instant, InterfaceSettings, Kind, O
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+pub(crate) const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const LISTENER: u16 = 80;
 const DATAGRAM: u16 = 53;
 const PEER_PORT: u16 = 4000;
@@ -40,28 +40,62 @@ pub(crate) fn run(data: &[u8]) {
     subject.end();
 }
 
-struct Input<'a>(&'a [u8]);
+/// The bytes that say what happens; behind their end there are zeros.
+pub(crate) struct Input<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Input<'a> {
-    fn byte(&mut self) -> Option<u8> {
+    pub(crate) fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
-    fn number(&mut self) -> u8 {
+    pub(crate) fn number(&mut self) -> u8 {
         self.byte().unwrap_or(0)
     }
 
-    fn word(&mut self) -> u32 {
+    pub(crate) fn word(&mut self) -> u32 {
         u32::from_be_bytes(std::array::from_fn(|_| self.number()))
     }
 
-    fn take(&mut self, len: usize) -> &'a [u8] {
+    pub(crate) fn take(&mut self, len: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(len.min(self.0.len()));
         self.0 = rest;
         taken
     }
+}
+
+/// An engine at 10.0.0.1 and fd00::1, with one interface.
+pub(crate) fn engine() -> Engine {
+    let mut engine = Engine::new(Secret::from_seed(1));
+    let settings =
+        InterfaceSettings { name: "eth0".to_owned(), mac: Mac::new(MAC), mtu: 1500, offload: false };
+    let id = engine.add_interface(settings).unwrap();
+    for address in ["10.0.0.1/24", "fd00::1/64"] {
+        engine.add_address(id, address.parse().unwrap()).unwrap();
+    }
+    engine
+}
+
+/// The peer asks for our address, so that answers to it leave.
+pub(crate) fn introduction() -> Vec<u8> {
+    let mut arp = [&[0xff; 6][..], &PEER_MAC, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1], &PEER_MAC].concat();
+    arp.extend(PEER.octets());
+    arp.extend([0; 6]);
+    arp.extend(OWN.octets());
+    arp
+}
+
+/// An IPv4 packet from the peer.
+pub(crate) fn packet(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = [&MAC, &PEER_MAC, &[8, 0, 0x45, 0][..]].concat();
+    bytes.extend(((20 + payload.len()) as u16).to_be_bytes());
+    bytes.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
+    bytes.extend(PEER.octets());
+    bytes.extend(OWN.octets());
+    bytes.extend(payload);
+    checksum::fix(&mut bytes);
+    bytes
 }
 
 struct Subject {
@@ -76,13 +110,7 @@ struct Subject {
 
 impl Subject {
     fn new() -> Self {
-        let mut engine = Engine::new(Secret::from_seed(1));
-        let settings =
-            InterfaceSettings { name: "eth0".to_owned(), mac: Mac::new(MAC), mtu: 1500, offload: false };
-        let id = engine.add_interface(settings).unwrap();
-        for address in ["10.0.0.1/24", "fd00::1/64"] {
-            engine.add_address(id, address.parse().unwrap()).unwrap();
-        }
+        let mut engine = engine();
         let now = Instant::from_millis(1000);
         let listener = engine.open(Kind::Stream, Family::V6);
         // Small and large rings: with and without scaled windows.
@@ -97,13 +125,8 @@ impl Subject {
         subject
     }
 
-    /// The peer asks for our address, so that answers to it leave.
     fn introduce(&mut self) {
-        let mut arp = [&[0xff; 6][..], &PEER_MAC, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1], &PEER_MAC].concat();
-        arp.extend(PEER.octets());
-        arp.extend([0; 6]);
-        arp.extend(OWN.octets());
-        self.arrive(Frame::from_slice(&arp));
+        self.arrive(Frame::from_slice(&introduction()));
     }
 
     fn connect(&mut self) {
@@ -251,14 +274,7 @@ impl Subject {
     }
 
     fn packet(&mut self, protocol: u8, payload: &[u8], vouched: bool) {
-        let mut bytes = [&MAC, &PEER_MAC, &[8, 0, 0x45, 0][..]].concat();
-        bytes.extend(((20 + payload.len()) as u16).to_be_bytes());
-        bytes.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
-        bytes.extend(PEER.octets());
-        bytes.extend(OWN.octets());
-        bytes.extend(payload);
-        checksum::fix(&mut bytes);
-        let mut frame = Frame::from_slice(&bytes);
+        let mut frame = Frame::from_slice(&packet(protocol, payload));
         if vouched {
             frame.checksum = Checksum::Verified;
         }

@@ -6,6 +6,7 @@ use ioth_stack::{EndpointId, Family, Kind};
 use proptest::prelude::*;
 
 use crate::feed;
+use crate::peer;
 use crate::wire::{Dice, Host, Port, Wire};
 
 /// An engine under attack on one link, with a bystander on another.
@@ -188,6 +189,15 @@ fn what_the_fuzzer_does() {
     for _ in 0..10_000 {
         let data: Vec<u8> = (0..dice.below(2000)).map(|_| dice.next() as u8).collect();
         feed::run(&data);
+    }
+}
+
+#[test]
+fn what_the_fuzzer_of_peers_does() {
+    let mut dice = Dice::new(2);
+    for _ in 0..2000 {
+        let data: Vec<u8> = (0..dice.below(2000)).map(|_| dice.next() as u8).collect();
+        peer::run(&data);
     }
 }
 

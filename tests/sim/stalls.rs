@@ -157,3 +157,21 @@ fn a_fin_that_comes_before_the_data_in_front_of_it_rfc_9293_3_10_7_4() {
     assert_eq!(talk.wire.try_recv(talk.host, talk.id), Ok(b"one last".to_vec()));
     assert_eq!(talk.wire.try_recv(talk.host, talk.id), Ok(vec![]));
 }
+
+#[test]
+fn an_acknowledgement_after_a_timeout_has_the_newest_number_rfc_9293_3_4() {
+    // SND.NXT does not go back: what has an older number is not acceptable to a peer that got the rest, and two
+    // who both send again never hear each other's acknowledgements.
+    let mut talk = Talk::new();
+    assert_eq!(talk.wire.send(talk.host, talk.id, &[7; 4000]), Ok(4000));
+    let _ = talk.hears(Duration::from_millis(1500));
+    let Talk { segment, .. } = &talk;
+    let data = Tcp { payload: vec![7; 100], window: 1, ..segment.clone() };
+    talk.stranger.says(&mut talk.wire, &data);
+    let heard = talk.hears(Duration::from_millis(50));
+    let sent =
+        heard.iter().filter(|tcp| tcp.payload.is_empty()).map(|tcp| tcp.seq.wrapping_sub(talk.segment.ack));
+    let sent: Vec<u32> = sent.collect();
+    // As much as had left before the timeout.
+    assert!(!sent.is_empty() && sent.iter().all(|ahead| *ahead >= 1072), "{sent:?}");
+}

@@ -12,8 +12,8 @@ const fn pattern(position: usize, salt: u8) -> u8 {
 }
 
 /// One direction of a transfer.
-struct Flow {
-    from: (Host, EndpointId),
+pub(crate) struct Flow {
+    pub(crate) from: (Host, EndpointId),
     to: (Host, EndpointId),
     data: Vec<u8>,
     sent: usize,
@@ -21,13 +21,13 @@ struct Flow {
 }
 
 impl Flow {
-    fn new(from: (Host, EndpointId), to: (Host, EndpointId), amount: usize, salt: u8) -> Self {
+    pub(crate) fn new(from: (Host, EndpointId), to: (Host, EndpointId), amount: usize, salt: u8) -> Self {
         let data = (0..amount).map(|position| pattern(position, salt)).collect();
         Self { from, to, data, sent: 0, received: 0 }
     }
 
     /// Does what both applications can do now; true when all has arrived.
-    fn run(&mut self, wire: &mut Wire) -> bool {
+    pub(crate) fn run(&mut self, wire: &mut Wire) -> bool {
         while self.sent < self.data.len() {
             match wire.send(self.from.0, self.from.1, &self.data[self.sent..]) {
                 Ok(sent) => self.sent += sent,
