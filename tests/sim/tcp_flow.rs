@@ -49,6 +49,65 @@ fn with_nodelay_they_leave_at_once_tcp_7() {
     assert_eq!(lengths(&wire, a), [1; 10]);
 }
 
+fn set(wire: &mut Wire, (host, id): (Host, EndpointId), change: impl FnOnce(&mut Options)) {
+    let mut options = wire[host].options(id).unwrap();
+    change(&mut options);
+    wire[host].set_options(id, options).unwrap();
+}
+
+#[test]
+fn a_cork_holds_part_of_a_segment_back_for_200_ms_tcp_7() {
+    let (mut wire, one, _) = pair();
+    set(&mut wire, one, |options| options.cork = true);
+    let start = wire.now();
+    assert_eq!(sent(&mut wire, one, 1000), []);
+    assert_eq!(sent(&mut wire, one, 1000), [1460]);
+    wire.run(Duration::from_millis(199));
+    assert_eq!(lengths(&wire, one.0), [1460]);
+    wire.run(Duration::from_millis(2));
+    assert_eq!(lengths(&wire, one.0), [1460, 540]);
+    assert_eq!(wire.sent_by(one.0).last().unwrap().at - start, Duration::from_millis(200));
+}
+
+#[test]
+fn what_a_cork_holds_back_leaves_when_it_is_taken_out_tcp_7() {
+    let (mut wire, one, _) = pair();
+    set(&mut wire, one, |options| options.cork = true);
+    assert_eq!(sent(&mut wire, one, 1000), []);
+    set(&mut wire, one, |options| options.cork = false);
+    wire.run(Duration::ZERO);
+    assert_eq!(lengths(&wire, one.0), [1000]);
+}
+
+#[test]
+fn what_a_cork_holds_back_leaves_with_the_end_tcp_7() {
+    let (mut wire, one, _) = pair();
+    set(&mut wire, one, |options| options.cork = true);
+    assert_eq!(sent(&mut wire, one, 1000), []);
+    let now = wire.now();
+    wire[one.0].shutdown(now, one.1, Shutdown::Write).unwrap();
+    wire.run(Duration::ZERO);
+    assert_eq!(lengths(&wire, one.0), [1000]);
+    let last = wire.sent_by(one.0).filter_map(|sent| Tcp::parse(&sent.bytes)).last().unwrap();
+    assert_eq!(last.flags & 1, 1, "FIN");
+}
+
+#[test]
+fn with_a_cork_nodelay_sends_what_there_is_and_no_more_tcp_7() {
+    let (mut wire, one, _) = pair();
+    set(&mut wire, one, |options| options.cork = true);
+    assert_eq!(sent(&mut wire, one, 1000), []);
+    set(&mut wire, one, |options| options.nodelay = true);
+    wire.run(Duration::ZERO);
+    assert_eq!(lengths(&wire, one.0), [1000]);
+    assert_eq!(sent(&mut wire, one, 1000), [1000]);
+    set(&mut wire, one, |options| options.nodelay = true);
+    wire.run(Duration::ZERO);
+    assert_eq!(lengths(&wire, one.0), [1000, 1000]);
+    set(&mut wire, one, |options| options.cork = false);
+    assert_eq!(sent(&mut wire, one, 1), [1000, 1000, 1]);
+}
+
 #[test]
 fn an_acknowledgement_waits_10_ms_at_most_rfc_9293_3_8_6_3() {
     let (mut wire, (a, one), (b, _)) = pair();

@@ -64,11 +64,12 @@ pub struct Readiness {
 /// Switches and sizes of an endpoint; what setsockopt(2) changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// `TCP_NODELAY`: small segments leave at once.
+    /// `TCP_NODELAY`, tcp(7): small segments leave at once. While `cork` is set only those that were written before this
+    /// was set.
     pub nodelay: bool,
-    /// `TCP_CORK`: part of a segment waits for the rest, 200 ms at most.
+    /// `TCP_CORK`, tcp(7): part of a segment waits for the rest, 200 ms at most, or until this is off again.
     pub cork: bool,
-    /// `TCP_CONGESTION`: how the connection shares its path with others.
+    /// `TCP_CONGESTION`, tcp(7): how the connection shares its path with others.
     pub congestion_control: CongestionControl,
     /// `SO_REUSEADDR`, socket(7).
     pub reuse_address: bool,
