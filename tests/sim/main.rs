@@ -16,6 +16,7 @@ mod ndp;
 mod path_mtu;
 mod ports;
 mod routes;
+mod segment_size;
 mod stalls;
 mod tcp_bulk;
 mod tcp_close;

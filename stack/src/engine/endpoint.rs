@@ -1,5 +1,6 @@
 //! Endpoints: what the stack has in place of a BSD socket, without a descriptor.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::tcp::keepalive::KeepAlive;
@@ -71,6 +72,9 @@ pub struct Options {
     pub cork: bool,
     /// `TCP_CONGESTION`, tcp(7): how the connection shares its path with others.
     pub congestion_control: CongestionControl,
+    /// `TCP_MAXSEG`, tcp(7): bytes of data in a segment at most, 88 to 32767; announced to the peer. Fixed when the
+    /// connection is made.
+    pub max_segment: Option<u16>,
     /// `SO_REUSEADDR`, socket(7).
     pub reuse_address: bool,
     /// `SO_BROADCAST`: datagrams may go to broadcast addresses.
@@ -95,6 +99,9 @@ impl Options {
     /// The largest ring or queue, in bytes.
     pub const MOST_BUFFER: usize = 64 << 20;
 
+    /// What `TCP_MAXSEG` may be, in bytes.
+    pub const MAX_SEGMENTS: RangeInclusive<u16> = 88..=32_767;
+
     pub(crate) const fn manners(&self) -> Manners {
         Manners { nodelay: self.nodelay, cork: self.cork }
     }
@@ -106,6 +113,7 @@ impl Default for Options {
             nodelay: false,
             cork: false,
             congestion_control: CongestionControl::Cubic,
+            max_segment: None,
             reuse_address: false,
             broadcast: false,
             v6_only: false,

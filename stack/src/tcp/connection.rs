@@ -72,6 +72,7 @@ pub(crate) struct Settings {
     pub(crate) send: usize,
     pub(crate) manners: Manners,
     pub(crate) control: CongestionControl,
+    pub(crate) max_segment: Option<u16>,
     pub(crate) keepalive: KeepAlive,
     pub(crate) user_timeout: Option<Duration>,
 }
@@ -169,7 +170,8 @@ impl Connection {
         phase: Phase,
     ) -> io::Result<Self> {
         let tcb = Tcb::new(path, settings.receive, settings.send)?;
-        let Settings { manners, control, .. } = settings;
+        let Settings { manners, control, max_segment, .. } = settings;
+        let mss = path.mss().min(max_segment.map_or(usize::MAX, usize::from));
         Ok(Self {
             tuple,
             listener: None,
@@ -195,7 +197,7 @@ impl Connection {
             ack_owed: 0,
             settings,
             prober: Prober::new(now),
-            sender: Sender::new(isn, path.mss(), path.frame_payload(), manners, control),
+            sender: Sender::new(isn, mss, path.frame_payload(), manners, control),
             received: Received::default(),
             syn_left: None,
             only_data: false,

@@ -270,7 +270,7 @@ impl Engine {
             if let Some(Endpoint { role: Role::Listener(queue), .. }) = self.endpoints.get_mut(listener) {
                 queue.sent_cookie(now);
             }
-            self.send_cookie(now, hop, tuple, &arrived, options.recv_buffer);
+            self.send_cookie(now, hop, tuple, &arrived, &options);
             return;
         }
         let isn = self.initial_sequence_number(now, &tuple);
@@ -433,6 +433,7 @@ pub(crate) const fn settings(options: &Options) -> Settings {
         send: options.send_buffer,
         manners: options.manners(),
         control: options.congestion_control,
+        max_segment: options.max_segment,
         keepalive: options.keepalive,
         user_timeout: options.user_timeout,
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Connection, DATA_TIMEOUT, Phase, heard_fin};
 use crate::engine::endpoint::{Options, Readiness};
 use crate::error::Error;
+use crate::tcp::segment;
 use crate::time::Instant;
 
 impl Connection {
@@ -33,6 +34,21 @@ impl Connection {
             self.settings.control = options.congestion_control;
             self.sender.set_control(options.congestion_control);
         }
+    }
+
+    /// Bytes of data in a full segment, as far as that is known: the peer has yet to say what it takes.
+    pub(crate) fn segment_size(&self) -> usize {
+        if self.established {
+            return self.sender.mss();
+        }
+        let usual = segment::usual_mss(self.tcb.path().v6);
+        self.largest_segment().min(self.settings.max_segment.unwrap_or(usual).into())
+    }
+
+    /// Bytes of data in the segments of both sides at most, whatever the peer takes.
+    pub(super) fn largest_segment(&self) -> usize {
+        let most = self.tcb.path().mss();
+        self.settings.max_segment.map_or(most, |set| most.min(set.into()))
     }
 
     /// How long what was sent may go without an answer.

@@ -82,7 +82,7 @@ impl Connection {
     fn narrow(&mut self, mtu: u16) {
         let path = Path { mtu, ..self.tcb.path() };
         self.tcb.set_path(path);
-        self.sender.set_sizes(path.mss(), path.frame_payload());
+        self.sender.set_sizes(self.largest_segment(), path.frame_payload());
         self.sender.too_long();
     }
 

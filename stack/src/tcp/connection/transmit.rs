@@ -159,10 +159,15 @@ impl Connection {
     /// said.
     pub(super) fn label(&mut self, out: &mut Outbound) -> bool {
         let Some(seg) = self.parse(out) else { return true };
+        let at = out.frame.len() - seg.header_len - seg.payload_len;
+        if seg.has(SYN)
+            && let Some(most) = self.settings.max_segment
+        {
+            segment::limit_mss(&mut out.frame.bytes_mut()[at..], &seg, most);
+        }
         if seg.has(SYN) || !self.established {
             return true;
         }
-        let at = out.frame.len() - seg.header_len - seg.payload_len;
         if seg.has(RST) {
             segment::set_seq(&mut out.frame.bytes_mut()[at..], self.sender.next());
             return true;
