@@ -3,6 +3,7 @@
 mod feed;
 mod wire;
 
+mod acknowledgements;
 mod arp;
 mod backlog;
 mod echo;

@@ -89,6 +89,9 @@ pub struct Options {
     pub keepalive: KeepAlive,
     /// `TCP_USER_TIMEOUT`: how long what was sent may go without an acknowledgement.
     pub user_timeout: Option<Duration>,
+    /// `TCP_QUICKACK`, tcp(7): how a connection begins. While it lasts, see
+    /// [`Engine::set_quick_ack`](crate::Engine::set_quick_ack).
+    pub quick_ack: bool,
 }
 
 impl Options {
@@ -121,6 +124,7 @@ impl Default for Options {
             send_buffer: Self::DEFAULT_BUFFER,
             keepalive: KeepAlive::default(),
             user_timeout: None,
+            quick_ack: true,
         }
     }
 }

@@ -128,6 +128,32 @@ impl Engine {
         }
     }
 
+    /// Has a stream acknowledge at once what arrives, or wait for answers to carry the acknowledgements, as
+    /// `TCP_QUICKACK` of tcp(7): not for good, the connection goes on to decide by what the application does. True if an
+    /// acknowledgement leaves that waited.
+    ///
+    /// # Errors
+    /// [`Error::BadEndpoint`].
+    pub fn set_quick_ack(&mut self, id: EndpointId, quick: bool) -> Result<bool, Error> {
+        let endpoint = self.endpoints.get_mut(id).ok_or(Error::BadEndpoint)?;
+        endpoint.options.quick_ack = quick;
+        let leaves = match &mut endpoint.role {
+            Role::Connection(connection) => connection.set_quick_ack(quick),
+            _ => false,
+        };
+        self.want_transmit(id);
+        Ok(leaves)
+    }
+
+    /// What `TCP_QUICKACK` shows: whether acknowledgements do not wait for answers of the application.
+    #[must_use]
+    pub fn quick_ack(&self, id: EndpointId) -> bool {
+        match self.connection(id) {
+            Some(connection) => connection.quick_ack(),
+            None => self.endpoints.get(id).is_none_or(|endpoint| endpoint.options.quick_ack),
+        }
+    }
+
     /// Switches and sizes of an endpoint.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::adapter::{Adapter, Outbound, Panicked, Path, State, Tcb};
+use super::delay::{ACK_DELAY, AckDelay, Arrival};
 use super::guard::{Guard, Verdict};
 use super::keepalive::{KeepAlive, Prober};
 use super::received::{FRONT, Received};
@@ -30,8 +31,6 @@ const SYN_ACK_TIMEOUT: Duration = Duration::from_secs(63);
 const DATA_TIMEOUT: Duration = Duration::from_millis(924_600);
 /// How long a peer may be silent when the application is gone: `tcp_fin_timeout`, tcp(7).
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long an acknowledgement waits for company (RFC 9293 section 3.8.6.3: below half a second).
-const ACK_DELAY: Duration = Duration::from_millis(10);
 
 /// What tells connections apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +74,7 @@ pub(crate) struct Settings {
     pub(crate) max_segment: Option<u16>,
     pub(crate) keepalive: KeepAlive,
     pub(crate) user_timeout: Option<Duration>,
+    pub(crate) quick_ack: bool,
 }
 
 /// A TCP connection.
@@ -115,8 +115,9 @@ pub(crate) struct Connection {
     write_shutdown: bool,
     /// A send found the ring full: it counts as full until half of it is free.
     blocked: bool,
-    /// Payload that arrived since a segment left.
-    ack_owed: usize,
+    acks: AckDelay,
+    /// The acknowledgement that waits waits no more.
+    ack_now: bool,
     settings: Settings,
     prober: Prober,
     sender: Sender,
@@ -194,7 +195,8 @@ impl Connection {
             read_shutdown: false,
             write_shutdown: false,
             blocked: false,
-            ack_owed: 0,
+            acks: AckDelay::new(settings.quick_ack),
+            ack_now: false,
             settings,
             prober: Prober::new(now),
             sender: Sender::new(isn, mss, path.frame_payload(), manners, control),
@@ -296,17 +298,23 @@ impl Connection {
     ) -> Result<Option<Outbound>, Panicked> {
         let Arrived { bytes, tcp, seg } = arrived;
         let before = self.tcb.state();
-        // RFC 9293 section 3.8.6.3: at least every second full-sized segment is acknowledged at once. A
-        // super-frame is many of them.
-        let owed = self.ack_owed + seg.payload_len;
-        let full = self.tcb.path().mss();
-        self.tcb.set_ack_delay(if owed < 2 * full { ACK_DELAY } else { Duration::ZERO });
+        let at_once = self.acks.arrived(
+            now,
+            &Arrival {
+                len: seg.payload_len,
+                fin: seg.has(FIN),
+                most: self.largest_segment(),
+                window: self.tcb.recv_capacity() - self.tcb.recv_queue(),
+                timeout: self.sender.timeout(),
+            },
+        );
+        self.ack_now |= at_once;
+        self.tcb.set_ack_delay(if at_once { Duration::ZERO } else { ACK_DELAY });
         if self.established && seg.has(ACK) {
             segment::set_ack(&mut bytes[tcp..], self.shown_ack());
         }
         let mut answer =
             self.tcb.ingress(adapter, now, bytes, tcp).map_err(|panicked| self.broke(panicked))?;
-        self.ack_owed = owed;
         let reset = seg.has(RST).then(|| reset_error(before));
         self.took(before, seg.end(), reset);
         if self.phase == Phase::Open && !self.established {
@@ -318,7 +326,7 @@ impl Connection {
             answer = Some(filled);
         } else if let Some(answer) = &mut answer {
             self.label(answer);
-            self.left(answer, true);
+            self.left(now, answer, true);
         }
         let next = self.expected();
         if let Some(at) = self.guard.take_early_fin(next)

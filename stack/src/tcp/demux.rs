@@ -436,5 +436,6 @@ pub(crate) const fn settings(options: &Options) -> Settings {
         max_segment: options.max_segment,
         keepalive: options.keepalive,
         user_timeout: options.user_timeout,
+        quick_ack: options.quick_ack,
     }
 }

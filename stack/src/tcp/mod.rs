@@ -3,6 +3,7 @@
 pub(crate) mod adapter;
 pub(crate) mod connection;
 mod cookie;
+mod delay;
 pub(crate) mod demux;
 mod guard;
 pub mod isn;

@@ -178,6 +178,11 @@ impl Sender {
         self.recovery.set_control(control);
     }
 
+    /// How long an answer of the peer is waited for.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.recovery.timeout()
+    }
+
     /// Bytes of data in a full segment.
     pub(crate) const fn mss(&self) -> usize {
         self.mss as usize

@@ -36,6 +36,18 @@ impl Connection {
         }
     }
 
+    /// `TCP_QUICKACK`: acknowledges at once for the time being, or waits for answers. True if an acknowledgement leaves
+    /// that waited.
+    pub(crate) const fn set_quick_ack(&mut self, quick: bool) -> bool {
+        self.acks.set_quick(quick);
+        self.ack_now |= quick && self.acks.is_owed();
+        self.ack_now
+    }
+
+    pub(crate) const fn quick_ack(&self) -> bool {
+        self.acks.is_quick()
+    }
+
     /// Bytes of data in a full segment, as far as that is known: the peer has yet to say what it takes.
     pub(crate) fn segment_size(&self) -> usize {
         if self.established {

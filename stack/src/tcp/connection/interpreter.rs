@@ -37,7 +37,7 @@ impl Connection {
             self.tcb.ingress(adapter, now, &mut bytes, FRONT).map_err(|panicked| self.broke(panicked))?;
         if let Some(answer) = &mut answer {
             self.label(answer);
-            self.left(answer, true);
+            self.left(now, answer, true);
         }
         Ok(answer)
     }

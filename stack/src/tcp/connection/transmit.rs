@@ -1,11 +1,12 @@
 //! What leaves a connection: data as the sending side plans it, and what smoltcp says: handshakes, acknowledgements and
 //! resets.
 
-use super::{ACK_DELAY, Connection, Phase};
+use super::{Connection, Phase};
 use crate::error::Error;
 use crate::link::Frame;
 use crate::net::ethernet;
 use crate::tcp::adapter::{Adapter, Outbound, Panicked, State};
+use crate::tcp::delay::ACK_DELAY;
 use crate::tcp::segment::{self, ACK, FIN, PSH, RST, SYN, Segment};
 use crate::tcp::sender::{Piece, Plan};
 use crate::time::Instant;
@@ -38,6 +39,13 @@ impl Connection {
         }
         if out.is_none() {
             out = self.egress(adapter, now)?;
+        }
+        if out.is_none() && self.ack_now {
+            // smoltcp still waits.
+            self.ack_now = false;
+            if self.expected() != self.guard.acknowledged() {
+                out = Some(self.say_what_waits(adapter, now)?);
+            }
         }
         self.follow(before.state, None);
         Ok((out, before != self.standing()))
@@ -108,7 +116,10 @@ impl Connection {
         let segment_size = if piece.len > mss { u16::try_from(mss).ok() } else { None };
         self.sender.sent(now, piece);
         let out = Outbound { frame, segment_size, again: piece.again };
-        self.left(&out, false);
+        self.left(now, &out, false);
+        if piece.len > 0 {
+            self.acks.answered(now);
+        }
         Ok(out)
     }
 
@@ -120,7 +131,7 @@ impl Connection {
         // By then its patience with an acknowledgement is over.
         let said = self.tcb.egress(adapter, now + ACK_DELAY).map_err(|panicked| self.broke(panicked))?;
         if let Some(said) = said {
-            self.note_said(said);
+            self.note_said(now, said);
         }
         Ok(())
     }
@@ -134,7 +145,7 @@ impl Connection {
         self.acknowledge_along(adapter, now, false)?;
         let mut out = self.say(self.sender.next(), ACK);
         self.label(&mut out);
-        self.left(&out, false);
+        self.left(now, &out, false);
         Ok(out)
     }
 
@@ -144,7 +155,7 @@ impl Connection {
             return Ok(None);
         };
         let news = self.label(&mut out);
-        self.left(&out, true);
+        self.left(now, &out, true);
         if let Some(seg) = self.parse(&out)
             && seg.has(SYN)
         {
@@ -185,18 +196,19 @@ impl Connection {
     }
 
     /// Notes what smoltcp believes to have said; what is reported once is not lost with it.
-    fn note_said(&mut self, mut said: Outbound) {
+    fn note_said(&mut self, now: Instant, mut said: Outbound) {
         let Some(seg) = self.parse(&said) else { return };
         let at = said.frame.len() - seg.header_len - seg.payload_len;
         let bytes = &mut said.frame.bytes_mut()[at..];
         segment::set_seq(bytes, self.sender.next());
         segment::clear_flag(bytes, FIN);
-        self.left(&said, true);
+        self.left(now, &said, true);
     }
 
     /// Notes what a leaving segment says, one of smoltcp's or one of ours.
-    pub(super) fn left(&mut self, out: &Outbound, smoltcps: bool) {
-        self.ack_owed = 0;
+    pub(super) fn left(&mut self, now: Instant, out: &Outbound, smoltcps: bool) {
+        self.acks.left(now);
+        self.ack_now = false;
         if let Some(seg) = self.parse(out) {
             self.guard.outbound(&seg, smoltcps);
         }
