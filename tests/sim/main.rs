@@ -8,6 +8,7 @@ mod arp;
 mod backlog;
 mod echo;
 mod guards;
+mod handshakes;
 mod hostile;
 mod identity;
 mod keepalive;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::tcp::keepalive::KeepAlive;
 use crate::tcp::recovery::CongestionControl;
+use crate::tcp::retries::Retries;
 use crate::tcp::sender::Manners;
 
 slotmap::new_key_type! {
@@ -92,6 +93,15 @@ pub struct Options {
     /// `TCP_QUICKACK`, tcp(7): how a connection begins. While it lasts, see
     /// [`Engine::set_quick_ack`](crate::Engine::set_quick_ack).
     pub quick_ack: bool,
+    /// `TCP_SYNCNT`, tcp(7): how often the SYN of a connect is sent again, and the SYN-ACKs of a listener, 127 times at
+    /// most; `None` for [`Retries::SYN`] and [`Retries::SYN_ACK`].
+    pub syn_retries: Option<Retries>,
+    /// `TCP_DEFER_ACCEPT`, tcp(7): a connection comes into the accept queue of the listener when data has come, or when
+    /// the SYN-ACK was sent again so often. None, the default, for at once.
+    pub defer_accept: Retries,
+    /// `TCP_LINGER2`, tcp(7): how long the peer's end is waited for when the application is gone and its own end was
+    /// acknowledged; `None` for not at all: the connection is reset.
+    pub fin_timeout: Option<Duration>,
 }
 
 impl Options {
@@ -102,6 +112,8 @@ impl Options {
     /// The largest ring or queue, in bytes.
     pub const MOST_BUFFER: usize = 64 << 20;
 
+    /// How long an end is waited for unless the application says otherwise: `tcp_fin_timeout` of Linux, tcp(7).
+    pub const FIN_TIMEOUT: Duration = Duration::from_secs(60);
     /// What `TCP_MAXSEG` may be, in bytes.
     pub const MAX_SEGMENTS: RangeInclusive<u16> = 88..=32_767;
 
@@ -125,6 +137,9 @@ impl Default for Options {
             keepalive: KeepAlive::default(),
             user_timeout: None,
             quick_ack: true,
+            syn_retries: None,
+            defer_accept: Retries::default(),
+            fin_timeout: Some(Self::FIN_TIMEOUT),
         }
     }
 }

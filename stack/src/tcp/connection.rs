@@ -1,8 +1,9 @@
 //! One connection: smoltcp's control block with its guard, the sending side, and what became of it all. What the
-//! application does with it is in `connection/application.rs`, what leaves it in `transmit.rs`, what is said in place of
-//! smoltcp or of the peer in `interpreter.rs`.
+//! application does with it is in `connection/application.rs`, how it begins in `handshake.rs`, what leaves it in
+//! `transmit.rs`, what is said in place of smoltcp or of the peer in `interpreter.rs`.
 
 mod application;
+mod handshake;
 mod interpreter;
 mod transmit;
 
@@ -10,12 +11,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use self::handshake::Opening;
 use super::adapter::{Adapter, Outbound, Panicked, Path, State, Tcb};
 use super::delay::{ACK_DELAY, AckDelay, Arrival};
 use super::guard::{Guard, Verdict};
 use super::keepalive::{KeepAlive, Prober};
 use super::received::{FRONT, Received};
 use super::recovery::CongestionControl;
+use super::retries::Retries;
 use super::segment::{self, ACK, Arrived, FIN, RST, SYN, Segment, after};
 use super::sender::{Manners, Sender};
 use crate::engine::endpoint::EndpointId;
@@ -23,10 +26,6 @@ use crate::engine::output::Hop;
 use crate::error::Error;
 use crate::time::Instant;
 
-/// How long a SYN or SYN-ACK is sent again without an answer: `tcp_syn_retries` 6 and
-/// `tcp_synack_retries` 5 of Linux, tcp(7).
-const SYN_TIMEOUT: Duration = Duration::from_secs(127);
-const SYN_ACK_TIMEOUT: Duration = Duration::from_secs(63);
 /// R2 of RFC 1122 section 4.2.3.5, as `tcp_retries2` 15 of Linux, tcp(7).
 const DATA_TIMEOUT: Duration = Duration::from_millis(924_600);
 /// How long a peer may be silent when the application is gone: `tcp_fin_timeout`, tcp(7).
@@ -75,6 +74,9 @@ pub(crate) struct Settings {
     pub(crate) keepalive: KeepAlive,
     pub(crate) user_timeout: Option<Duration>,
     pub(crate) quick_ack: bool,
+    pub(crate) syn_retries: Option<Retries>,
+    pub(crate) defer_accept: Retries,
+    pub(crate) fin_timeout: Option<Duration>,
 }
 
 /// A TCP connection.
@@ -122,8 +124,8 @@ pub(crate) struct Connection {
     prober: Prober,
     sender: Sender,
     received: Received,
-    /// When the SYN or SYN-ACK left, as long as it left once only.
-    syn_left: Option<Instant>,
+    /// What was said last in the handshake, while that goes on.
+    opening: Option<Opening>,
     /// Nothing but new data asks for a transmission: what does not fill a super-frame may wait for more.
     only_data: bool,
 }
@@ -138,7 +140,7 @@ impl Connection {
         isn: u32,
     ) -> io::Result<Self> {
         let mut connection = Self::new(now, tuple, path, settings, isn, Phase::Connecting)?;
-        connection.patience = Some(SYN_TIMEOUT);
+        connection.patience = Some(connection.handshake_patience());
         connection.tcb.connect(now, isn, tuple.local_port, tuple.remote_port);
         connection.guard.connecting(isn);
         Ok(connection)
@@ -155,7 +157,7 @@ impl Connection {
     ) -> io::Result<Option<Self>> {
         let Arrived { bytes, tcp, seg } = arrived;
         let mut connection = Self::new(now, tuple, path, settings, isn, Phase::Embryonic)?;
-        connection.patience = Some(SYN_ACK_TIMEOUT);
+        connection.patience = Some(connection.handshake_patience());
         let passed = connection.guard.inbound(&mut bytes[tcp..], &seg, None, None) == Verdict::Pass
             && connection.tcb.accept(now, isn, tuple.local_port, bytes, tcp).is_ok()
             && connection.tcb.state() == State::SynReceived;
@@ -201,7 +203,7 @@ impl Connection {
             prober: Prober::new(now),
             sender: Sender::new(isn, mss, path.frame_payload(), manners, control),
             received: Received::default(),
-            syn_left: None,
+            opening: None,
             only_data: false,
         })
     }
@@ -230,6 +232,9 @@ impl Connection {
                 return Ok((answer, false));
             }
             (Verdict::Drop | Verdict::Challenge, _) => return Ok((None, false)),
+        }
+        if self.defers(&seg, next) {
+            return Ok((None, false));
         }
         let before = self.standing();
         self.quiet_since = now;
@@ -360,17 +365,6 @@ impl Connection {
         if moved { self.say_what_waits(adapter, now).map(Some) } else { Ok(None) }
     }
 
-    /// The handshake is over with this segment.
-    fn open(&mut self, now: Instant, seg: &Segment) {
-        self.established = true;
-        let Some(offer) = self.guard.offer() else { return };
-        // RFC 7323 section 2.2: in a SYN-ACK it is not scaled.
-        let shift = if seg.has(SYN) { 0 } else { offer.shift.unwrap_or(0) };
-        let window = u64::from(seg.window) << shift;
-        let measured = self.syn_left.map(|left| now - left);
-        self.sender.open(now, &offer, (seg.seq, window), measured);
-    }
-
     /// Follows smoltcp after it took a segment in that ends at `end`; `reset` if it was one.
     fn took(&mut self, before: State, end: u32, reset: Option<Error>) {
         let state = self.tcb.state();
@@ -397,7 +391,12 @@ impl Connection {
     }
 
     fn gives_up_at(&self) -> Option<Instant> {
-        Some(self.quiet_since + self.patience?)
+        let patience = if self.orphan && self.tcb.state() == State::FinWait2 {
+            self.settings.fin_timeout.unwrap_or(Duration::ZERO)
+        } else {
+            self.patience?
+        };
+        Some(self.quiet_since + patience)
     }
 
     /// What the application may notice a change of.

@@ -8,9 +8,10 @@
 
 use std::time::Duration;
 
-use super::connection::{Connection, Tuple};
+use super::connection::{Connection, Settings, Tuple};
 use super::demux::settings;
 use super::isn::{Purpose, Secret};
+use super::retries::Retries;
 use super::segment::{self, ACK, Arrived, MSS, SYN, Segment};
 use crate::engine::endpoint::{EndpointId, Options};
 use crate::engine::output::{Hop, Outgoing};
@@ -127,7 +128,8 @@ impl Engine {
             now,
             tuple,
             self.path(now, &hop, tuple.remote),
-            settings(&options),
+            // As Linux: what a cookie opens is there at once.
+            Settings { defer_accept: Retries::default(), ..settings(&options) },
             isn,
             again,
         );

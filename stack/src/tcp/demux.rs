@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::adapter::{Outbound, Path};
 use super::connection::{Connection, Phase, Settings, Tuple};
+use super::retries::Retries;
 use super::segment::{self, ACK, Arrived, RST, SYN, Segment};
 use super::time_wait::Reaction;
 use crate::engine::endpoint::{EndpointId, Family, Kind, Options};
@@ -295,7 +296,8 @@ impl Engine {
         let id = self.endpoints.insert(Endpoint {
             kind: Kind::Stream,
             family,
-            options,
+            // As Linux: this is the listener's alone.
+            options: Options { defer_accept: Retries::default(), ..options },
             binding: None,
             bound: Some((tuple.local, tuple.local_port)),
             error: None,
@@ -437,5 +439,8 @@ pub(crate) const fn settings(options: &Options) -> Settings {
         keepalive: options.keepalive,
         user_timeout: options.user_timeout,
         quick_ack: options.quick_ack,
+        syn_retries: options.syn_retries,
+        defer_accept: options.defer_accept,
+        fin_timeout: options.fin_timeout,
     }
 }

@@ -11,6 +11,7 @@ pub mod keepalive;
 pub(crate) mod listener;
 mod received;
 pub mod recovery;
+pub mod retries;
 pub(crate) mod segment;
 pub(crate) mod sender;
 #[cfg(test)]

@@ -29,6 +29,13 @@ impl Connection {
     pub(crate) fn set_options(&mut self, options: &Options) {
         self.settings.keepalive = options.keepalive;
         self.settings.user_timeout = options.user_timeout;
+        self.settings.fin_timeout = options.fin_timeout;
+        if options.syn_retries != self.settings.syn_retries {
+            self.settings.syn_retries = options.syn_retries;
+            if self.phase == Phase::Connecting {
+                self.patience = Some(self.handshake_patience());
+            }
+        }
         self.sender.set_manners(options.manners());
         if options.congestion_control != self.settings.control {
             self.settings.control = options.congestion_control;

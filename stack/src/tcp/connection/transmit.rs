@@ -28,12 +28,15 @@ impl Connection {
         if before.state != State::Closed && self.gives_up_at().is_some_and(|at| at <= now) {
             self.abort((self.phase != Phase::Over).then_some(Error::TimedOut));
             // As Linux, without a word: what the peer still sends is answered with a reset.
-            self.dead |= before.state == State::FinWait2;
+            self.dead |= match before.state {
+                State::FinWait2 => self.settings.fin_timeout.is_some(),
+                state => state == State::SynReceived,
+            };
         }
         if self.dead {
             return Ok((None, before != self.standing()));
         }
-        let mut out = self.ask_if_silent(now);
+        let mut out = self.ask_if_silent(now).or_else(|| self.say_syn_again(now));
         if out.is_none() && self.established && self.tcb.state() != State::Closed {
             out = self.data(adapter, now)?;
         }
@@ -57,10 +60,11 @@ impl Connection {
             return None;
         }
         let gives_up = self.gives_up_at().filter(|_| self.tcb.has_peer());
-        let mut due = [self.tcb.poll_at(adapter, now), gives_up, self.asks_at(), None, None];
+        let mut due =
+            [self.tcb.poll_at(adapter, now), gives_up, self.asks_at(), self.says_syn_at(), None, None];
         if self.established && self.tcb.state() != State::Closed {
-            due[3] = self.sender.poll_timeout();
-            due[4] = match self.sender.plan(now) {
+            due[4] = self.sender.poll_timeout();
+            due[5] = match self.sender.plan(now) {
                 Plan::Wait(until) => until,
                 // It is held back for the rest of a super-frame.
                 Plan::Send(_) | Plan::Ask => Some(now),
@@ -154,14 +158,13 @@ impl Connection {
         let Some(mut out) = self.tcb.egress(adapter, now).map_err(|panicked| self.broke(panicked))? else {
             return Ok(None);
         };
-        let news = self.label(&mut out);
-        self.left(now, &out, true);
+        let mut news = self.label(&mut out);
         if let Some(seg) = self.parse(&out)
             && seg.has(SYN)
         {
-            let first = self.syn_left.is_none() && self.guard.count_syn() == 1;
-            self.syn_left = first.then_some(now);
+            news = self.says_syn(now, &out, &seg);
         }
+        self.left(now, &out, true);
         Ok(news.then_some(out))
     }
 
