@@ -65,6 +65,9 @@
 //! | `socket(AF_INET, SOCK_PACKET)` | the obsolete type is refused |
 //! | `SO_RCVBUF`, `SO_SNDBUF` beyond the limit | cut to 4 MiB, not to `rmem_max` and `wmem_max` |
 //! | `SO_LINGER` that is off | its seconds show as 0 |
+//! | `TCP_CONGESTION` | "cubic", the default, and "reno"; `ENOENT` for any other, which Linux may have |
+//! | `TCP_MAXSEG` of a connection | without the 12 bytes that timestamps take on Linux, nor bound to half the peer's window |
+//! | a SYN without an answer | is sent again after 1, 2, 4 … s; Linux since 6.5 after 1 s at first, four times, and gives up as late |
 //! | a connect that did not wait and was refused | make a new socket for another try |
 //! | plain shutdown(2) of both directions with something unread | resets the connection |
 //! | `MSG_TRUNC` on a stream | copies what it receives |
@@ -109,7 +112,8 @@ pub use sys::constants::{
     IPV6_V6ONLY, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SHUT_RD, SHUT_RDWR,
     SHUT_WR, SO_ACCEPTCONN, SO_BROADCAST, SO_DOMAIN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_PROTOCOL,
     SO_RCVBUF, SO_RCVTIMEO, SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO, SO_TYPE, SOCK_CLOEXEC, SOCK_DGRAM,
-    SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY,
+    SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_CONGESTION, TCP_CORK, TCP_DEFER_ACCEPT, TCP_KEEPCNT,
+    TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_LINGER2, TCP_MAXSEG, TCP_NODELAY, TCP_QUICKACK, TCP_SYNCNT,
     TCP_USER_TIMEOUT,
 };
 

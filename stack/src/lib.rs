@@ -74,5 +74,6 @@ pub use stack::{Builder, Stack};
 pub use tcp::isn::Secret;
 pub use tcp::keepalive::KeepAlive;
 pub use tcp::recovery::CongestionControl;
+pub use tcp::retries::Retries;
 pub use time::Instant;
 pub use vnl::Vnl;

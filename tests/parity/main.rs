@@ -19,6 +19,7 @@ mod readiness;
 mod sockets;
 mod streams;
 mod sys;
+mod tcp_options;
 mod threads;
 mod transcript;
 mod types;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         streams::tests(),
         endings::tests(),
         options::tests(),
+        tcp_options::tests(),
         readiness::tests(),
         copies::tests(),
         families::tests(),

@@ -6,7 +6,8 @@ use anyhow::Result;
 use ioth::{
     IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, IPV6_V6ONLY, SO_ACCEPTCONN, SO_BROADCAST, SO_DOMAIN, SO_ERROR,
     SO_KEEPALIVE, SO_LINGER, SO_PROTOCOL, SO_RCVBUF, SO_RCVTIMEO, SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO,
-    SO_TYPE, SOL_SOCKET, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY, TCP_USER_TIMEOUT,
+    SO_TYPE, SOL_SOCKET, TCP_CORK, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY, TCP_QUICKACK,
+    TCP_USER_TIMEOUT,
 };
 use ioth_tests::netns::Test;
 
@@ -57,6 +58,8 @@ fn flags_are_stored(w: &World) -> Result<()> {
             ("SO_BROADCAST", SOL_SOCKET, SO_BROADCAST),
             ("SO_KEEPALIVE", SOL_SOCKET, SO_KEEPALIVE),
             ("TCP_NODELAY", IPPROTO_TCP, TCP_NODELAY),
+            ("TCP_CORK", IPPROTO_TCP, TCP_CORK),
+            ("TCP_QUICKACK", IPPROTO_TCP, TCP_QUICKACK),
             ("IPV6_V6ONLY", IPPROTO_IPV6, IPV6_V6ONLY),
         ] {
             // The kernel asks the datagram socket's own level: see levels_of_the_other_kind.

@@ -261,6 +261,7 @@ const NAMES: &[(Errno, &str)] = &[
     (Errno::INPROGRESS, "EINPROGRESS"),
     (Errno::INVAL, "EINVAL"),
     (Errno::ISCONN, "EISCONN"),
+    (Errno::NOENT, "ENOENT"),
     (Errno::MSGSIZE, "EMSGSIZE"),
     (Errno::NETDOWN, "ENETDOWN"),
     (Errno::NETUNREACH, "ENETUNREACH"),

@@ -162,6 +162,13 @@ impl World {
         Ok(fd)
     }
 
+    /// Another listener of the server, on any port.
+    pub(crate) fn listener_beside(&self) -> Result<OwnedFd> {
+        let fd = self.server.socket(self.domain(), SOCK_STREAM | SOCK_CLOEXEC, 0)?;
+        ioth::listen(&fd, 16).context("listen")?;
+        Ok(fd)
+    }
+
     /// A connection: the client's side, the server's.
     pub(crate) fn pair(&self) -> Result<(OwnedFd, OwnedFd)> {
         self.pair_of(&self.listener()?)
@@ -263,9 +270,13 @@ impl Hosts {
             ("eth0", &["10.0.0.1/24", "fd00::1/64"]),
         )?;
         tapped.wait_for_carrier("tap0")?;
+        for net in [&near, &far, &tapped] {
+            // Ours has none, and they are 12 bytes of each segment, which TCP_MAXSEG shows.
+            let _ = net.enter(|| std::fs::write("/proc/sys/net/ipv4/tcp_timestamps", "0"));
+        }
         for net in [&near, &tapped] {
             // Whose echo sockets the kernel allows: nobody's in a new namespace, icmp(7). Where /proc/sys
-            // is read-only, only the behaviours of echo sockets fail.
+            // is read-only, only the behaviours of echo sockets and of TCP_MAXSEG fail.
             let _ = net.enter(|| std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0"));
         }
         let switch = format!("switch://parity-{}", MADE.fetch_add(1, Relaxed));

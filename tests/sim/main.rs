@@ -3,10 +3,12 @@
 mod feed;
 mod wire;
 
+mod acknowledgements;
 mod arp;
 mod backlog;
 mod echo;
 mod guards;
+mod handshakes;
 mod hostile;
 mod hostile_tcp;
 mod identity;
@@ -20,6 +22,7 @@ mod peer;
 mod ports;
 mod prediction;
 mod routes;
+mod segment_size;
 mod stalls;
 mod states;
 mod tcp_bulk;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use ioth_stack::{Error, Shutdown};
+use ioth_stack::{Error, Options, Shutdown};
 
 use crate::wire::{Fate, Wire, frames::Tcp};
 
 const RST: u8 = 4;
+const ACK: u8 = 16;
 
 #[test]
 fn half_closed_either_way_the_other_half_carries_on() {
@@ -288,4 +289,61 @@ fn a_stack_that_is_shut_down_resets_and_refuses() {
     wire.close(b, other);
     wire.close(b, datagram);
     assert!(wire[b].is_flushed());
+}
+
+/// What the peer hears that ends its side so long after the application at the other side is gone.
+fn answer_to_a_late_end(fin_timeout: Option<Duration>, late: Duration) -> Vec<u8> {
+    let (mut wire, a, b) = Wire::pair();
+    let (one, other) = wire.connected(a, b, "10.0.0.2:80");
+    wire[a].set_options(one, Options { fin_timeout, ..Options::default() }).unwrap();
+    wire.close(a, one);
+    wire.run(late);
+    wire.record.clear();
+    let now = wire.now();
+    // A reset may have come.
+    let _ = wire[b].shutdown(now, other, Shutdown::Write);
+    wire.run(Duration::from_secs(1));
+    wire.sent_by(a).filter_map(|sent| Tcp::parse(&sent.bytes)).map(|tcp| tcp.flags).collect()
+}
+
+#[test]
+fn an_end_is_waited_for_as_long_as_linger2_says_tcp_7() {
+    for seconds in [1, 60, 120] {
+        let time = Duration::from_secs(seconds);
+        let margin = Duration::from_millis(500);
+        assert_eq!(answer_to_a_late_end(Some(time), time - margin), [ACK], "{seconds}");
+        assert_eq!(answer_to_a_late_end(Some(time), time + margin), [RST], "{seconds}");
+    }
+    assert_eq!(Options::default().fin_timeout, Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn without_any_time_for_its_end_the_peer_is_reset_tcp_7() {
+    let (mut wire, a, b) = Wire::pair();
+    let (one, other) = wire.connected(a, b, "10.0.0.2:80");
+    wire[a].set_options(one, Options { fin_timeout: None, ..Options::default() }).unwrap();
+    assert_eq!(wire.send(a, one, b"last"), Ok(4));
+    wire.close(a, one);
+    wire.run(Duration::from_secs(1));
+    // As Linux: behind the end of the stream, which was acknowledged.
+    let last = wire.sent_by(a).filter_map(|sent| Tcp::parse(&sent.bytes)).last().unwrap();
+    assert_eq!(last.flags & RST, RST);
+    assert_eq!(wire.recv(b, other), Ok(b"last".to_vec()));
+    assert_eq!(wire.recv(b, other), Ok(vec![]));
+    assert_eq!(wire.send(b, other, b"x"), Err(Error::BrokenPipe));
+}
+
+#[test]
+fn linger2_is_not_for_what_is_still_to_be_acknowledged_tcp_7() {
+    let (mut wire, a, b) = Wire::pair();
+    let (one, other) = wire.connected(a, b, "10.0.0.2:80");
+    let second = Some(Duration::from_secs(1));
+    wire[a].set_options(one, Options { fin_timeout: second, ..Options::default() }).unwrap();
+    assert_eq!(wire.send(a, one, b"last"), Ok(4));
+    wire.close(a, one);
+    wire.weather = Box::new(|_| Fate::Lost);
+    wire.run(Duration::from_secs(5));
+    wire.weather = Box::new(|_| Fate::Arrives);
+    assert_eq!(wire.recv(b, other), Ok(b"last".to_vec()));
+    assert_eq!(wire.recv(b, other), Ok(vec![]));
 }

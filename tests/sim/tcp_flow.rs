@@ -1,4 +1,4 @@
-//! When segments leave: windows, acknowledgements, Nagle (RFC 9293 section 3.8).
+//! When data leaves: windows, Nagle, the cork (RFC 9293 section 3.8).
 
 use std::time::Duration;
 
@@ -49,41 +49,63 @@ fn with_nodelay_they_leave_at_once_tcp_7() {
     assert_eq!(lengths(&wire, a), [1; 10]);
 }
 
-#[test]
-fn an_acknowledgement_waits_10_ms_at_most_rfc_9293_3_8_6_3() {
-    let (mut wire, (a, one), (b, _)) = pair();
-    let start = wire.now();
-    assert_eq!(wire.send(a, one, b"x"), Ok(1));
-    wire.run(Duration::from_secs(1));
-    let acks: Vec<_> = wire.sent_by(b).map(|sent| sent.at - start).collect();
-    assert_eq!(acks.len(), 1);
-    let delay = acks[0] - Duration::from_millis(20);
-    assert!((Duration::from_millis(9)..Duration::from_millis(12)).contains(&delay), "{delay:?}");
+fn set(wire: &mut Wire, (host, id): (Host, EndpointId), change: impl FnOnce(&mut Options)) {
+    let mut options = wire[host].options(id).unwrap();
+    change(&mut options);
+    wire[host].set_options(id, options).unwrap();
 }
 
 #[test]
-fn every_second_full_segment_is_acknowledged_at_once_rfc_9293_3_8_6_3() {
-    let (mut wire, (a, one), (b, other)) = pair();
-    // Until the congestion window has room for more than one.
-    assert_eq!(wire.send(a, one, &[0; 10_000]), Ok(10_000));
-    wire.run(Duration::from_secs(1));
-    assert_eq!(wire.recv(b, other).unwrap().len(), 10_000);
-    wire.record.clear();
+fn a_cork_holds_part_of_a_segment_back_for_200_ms_tcp_7() {
+    let (mut wire, one, _) = pair();
+    set(&mut wire, one, |options| options.cork = true);
     let start = wire.now();
-    assert_eq!(wire.send(a, one, &[0; 2 * 1460]), Ok(2920));
-    wire.run(Duration::from_secs(1));
-    let acks: Vec<_> = wire.sent_by(b).map(|sent| sent.at - start).collect();
-    assert_eq!(acks, [Duration::from_millis(20)]);
+    assert_eq!(sent(&mut wire, one, 1000), []);
+    assert_eq!(sent(&mut wire, one, 1000), [1460]);
+    wire.run(Duration::from_millis(199));
+    assert_eq!(lengths(&wire, one.0), [1460]);
+    wire.run(Duration::from_millis(2));
+    assert_eq!(lengths(&wire, one.0), [1460, 540]);
+    assert_eq!(wire.sent_by(one.0).last().unwrap().at - start, Duration::from_millis(200));
 }
 
 #[test]
-fn an_answer_carries_the_acknowledgement() {
-    let (mut wire, (a, one), (b, other)) = pair();
-    assert_eq!(wire.send(a, one, b"question"), Ok(8));
-    assert_eq!(wire.recv(b, other), Ok(b"question".to_vec()));
-    assert_eq!(wire.send(b, other, b"answer"), Ok(6));
-    wire.run(Duration::from_millis(5));
-    assert_eq!(wire.sent_by(b).count(), 1);
+fn what_a_cork_holds_back_leaves_when_it_is_taken_out_tcp_7() {
+    let (mut wire, one, _) = pair();
+    set(&mut wire, one, |options| options.cork = true);
+    assert_eq!(sent(&mut wire, one, 1000), []);
+    set(&mut wire, one, |options| options.cork = false);
+    wire.run(Duration::ZERO);
+    assert_eq!(lengths(&wire, one.0), [1000]);
+}
+
+#[test]
+fn what_a_cork_holds_back_leaves_with_the_end_tcp_7() {
+    let (mut wire, one, _) = pair();
+    set(&mut wire, one, |options| options.cork = true);
+    assert_eq!(sent(&mut wire, one, 1000), []);
+    let now = wire.now();
+    wire[one.0].shutdown(now, one.1, Shutdown::Write).unwrap();
+    wire.run(Duration::ZERO);
+    assert_eq!(lengths(&wire, one.0), [1000]);
+    let last = wire.sent_by(one.0).filter_map(|sent| Tcp::parse(&sent.bytes)).last().unwrap();
+    assert_eq!(last.flags & 1, 1, "FIN");
+}
+
+#[test]
+fn with_a_cork_nodelay_sends_what_there_is_and_no_more_tcp_7() {
+    let (mut wire, one, _) = pair();
+    set(&mut wire, one, |options| options.cork = true);
+    assert_eq!(sent(&mut wire, one, 1000), []);
+    set(&mut wire, one, |options| options.nodelay = true);
+    wire.run(Duration::ZERO);
+    assert_eq!(lengths(&wire, one.0), [1000]);
+    assert_eq!(sent(&mut wire, one, 1000), [1000]);
+    set(&mut wire, one, |options| options.nodelay = true);
+    wire.run(Duration::ZERO);
+    assert_eq!(lengths(&wire, one.0), [1000, 1000]);
+    set(&mut wire, one, |options| options.cork = false);
+    assert_eq!(sent(&mut wire, one, 1), [1000, 1000, 1]);
 }
 
 #[test]

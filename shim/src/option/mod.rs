@@ -7,7 +7,11 @@
 //! | | `SO_TYPE`, `SO_DOMAIN`, `SO_PROTOCOL`, `SO_ACCEPTCONN`, `SO_ERROR` | to be read |
 //! | | `SO_LINGER` | on with 0 seconds: close sends a reset; with more: close waits for the peer so long |
 //! | | `SO_KEEPALIVE` | has effect |
-//! | `IPPROTO_TCP` | `TCP_NODELAY`, `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT`, `TCP_USER_TIMEOUT` | has effect |
+//! | `IPPROTO_TCP` | `TCP_NODELAY`, `TCP_CORK`, `TCP_QUICKACK` | has effect |
+//! | | `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT`, `TCP_USER_TIMEOUT` | has effect |
+//! | | `TCP_SYNCNT`, `TCP_DEFER_ACCEPT`, `TCP_LINGER2` | has effect |
+//! | | `TCP_MAXSEG` | has effect on connections that are made later, as on Linux; shows what holds |
+//! | | `TCP_CONGESTION` | has effect: "cubic" or "reno" |
 //! | `IPPROTO_IPV6` | `IPV6_V6ONLY` | has effect |
 //! | any other | | `ENOPROTOOPT`; reading at a level that the socket does not have: `EOPNOTSUPP` for IPv4 |
 //!
@@ -27,7 +31,7 @@ use crate::state::Shared;
 use crate::sys::constants::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, SOL_SOCKET};
 use crate::sys::option as raw;
 use crate::table::{Found, Socket};
-use ioth_stack::{Family, Kind, Options};
+use ioth_stack::{EndpointId, Engine, Family, Kind, Options};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -93,6 +97,13 @@ impl Target<'_> {
         self.tell(tell)?;
         self.shared.settings.set(flag, on);
         Ok(())
+    }
+
+    /// Asks the engine, if there still is an endpoint.
+    fn ask<T>(&self, question: impl FnOnce(&mut Engine, EndpointId) -> T) -> Option<T> {
+        let socket = self.socket?;
+        let stack = socket.home.reach().ok()?;
+        Some(stack.run(|cx| question(cx.engine, socket.id)))
     }
 
     /// Changes the engine's options, if there still is an endpoint.

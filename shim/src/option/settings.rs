@@ -1,7 +1,7 @@
 //! The options of a socket as getsockopt(2) shows them. What of it the engine must know is handed on
 //! when it is set.
 
-use ioth_stack::Options;
+use ioth_stack::{CongestionControl, Options, Retries};
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,12 @@ pub(crate) enum Flag {
     NoDelay = 8,
     /// `IPV6_V6ONLY`.
     V6Only = 16,
+    /// `TCP_CORK`.
+    Cork = 32,
+    /// `TCP_CONGESTION` is "reno", not "cubic".
+    Reno = 64,
+    /// `TCP_QUICKACK` as it was set; the engine knows what became of it.
+    QuickAck = 128,
 }
 
 /// The options of one socket. Atomic, so that a forked child never finds a lock held.
@@ -31,7 +37,7 @@ pub(crate) struct Settings {
     send_buffer: AtomicI32,
     linger: AtomicI64,
     /// The options of TCP that are numbers, by [`Number`].
-    numbers: [AtomicI32; 4],
+    numbers: [AtomicI32; 8],
 }
 
 /// An option of TCP that is a number, tcp(7).
@@ -45,6 +51,14 @@ pub(crate) enum Number {
     KeepCount,
     /// `TCP_USER_TIMEOUT`, in milliseconds; 0 for what the system has.
     UserTimeout,
+    /// `TCP_MAXSEG` as it was set, in bytes; 0 for what fits.
+    MaxSegment,
+    /// `TCP_DEFER_ACCEPT`, in seconds.
+    DeferAccept,
+    /// `TCP_SYNCNT`.
+    SynCount,
+    /// `TCP_LINGER2`, in seconds; -1 for none.
+    Linger2,
 }
 
 impl Settings {
@@ -65,12 +79,20 @@ impl Settings {
         settings.set(Flag::NoDelay, options.nodelay);
         settings.set(Flag::V6Only, options.v6_only);
         settings.set(Flag::KeepAlive, options.keepalive.on);
+        settings.set(Flag::Cork, options.cork);
+        settings.set(Flag::Reno, options.congestion_control == CongestionControl::Reno);
+        settings.set(Flag::QuickAck, options.quick_ack);
         let number = |amount: u128| i32::try_from(amount).unwrap_or(i32::MAX);
         settings.set_number(Number::KeepIdle, number(options.keepalive.idle.as_secs().into()));
         settings.set_number(Number::KeepInterval, number(options.keepalive.interval.as_secs().into()));
         settings.set_number(Number::KeepCount, options.keepalive.count.into());
         settings
             .set_number(Number::UserTimeout, number(options.user_timeout.map_or(0, |time| time.as_millis())));
+        settings.set_number(Number::MaxSegment, options.max_segment.unwrap_or(0).into());
+        settings.set_number(Number::DeferAccept, number(options.defer_accept.duration().as_secs().into()));
+        settings.set_number(Number::SynCount, options.syn_retries.unwrap_or(Retries::SYN).count().into());
+        let linger2 = options.fin_timeout.map_or(-1, |time| number(time.as_secs().into()));
+        settings.set_number(Number::Linger2, linger2);
         settings
     }
 
@@ -85,6 +107,8 @@ impl Settings {
         for (own, theirs) in self.numbers.iter().zip(&listener.numbers) {
             own.store(theirs.load(Relaxed), Relaxed);
         }
+        // As Linux: this is the listener's alone.
+        self.set_number(Number::DeferAccept, 0);
     }
 
     /// Turns an option on or off.

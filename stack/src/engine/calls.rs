@@ -117,6 +117,8 @@ impl Engine {
             self.ports.set_listening(binding)?;
         }
         endpoint.role = Role::Listener(Listener::new(backlog));
+        // As Linux: what was said before concerned another kind of socket.
+        endpoint.options.quick_ack = true;
         if let Some((_, port)) = endpoint.bound {
             self.listeners.entry(port).or_default().push(id);
         }

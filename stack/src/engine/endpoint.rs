@@ -1,9 +1,11 @@
 //! Endpoints: what the stack has in place of a BSD socket, without a descriptor.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::tcp::keepalive::KeepAlive;
 use crate::tcp::recovery::CongestionControl;
+use crate::tcp::retries::Retries;
 use crate::tcp::sender::Manners;
 
 slotmap::new_key_type! {
@@ -64,12 +66,16 @@ pub struct Readiness {
 /// Switches and sizes of an endpoint; what setsockopt(2) changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// `TCP_NODELAY`: small segments leave at once.
+    /// `TCP_NODELAY`, tcp(7): small segments leave at once. While `cork` is set only those that were written before this
+    /// was set.
     pub nodelay: bool,
-    /// `TCP_CORK`: part of a segment waits for the rest, 200 ms at most.
+    /// `TCP_CORK`, tcp(7): part of a segment waits for the rest, 200 ms at most, or until this is off again.
     pub cork: bool,
-    /// `TCP_CONGESTION`: how the connection shares its path with others.
+    /// `TCP_CONGESTION`, tcp(7): how the connection shares its path with others.
     pub congestion_control: CongestionControl,
+    /// `TCP_MAXSEG`, tcp(7): bytes of data in a segment at most, 88 to 32767; announced to the peer. Fixed when the
+    /// connection is made.
+    pub max_segment: Option<u16>,
     /// `SO_REUSEADDR`, socket(7).
     pub reuse_address: bool,
     /// `SO_BROADCAST`: datagrams may go to broadcast addresses.
@@ -84,6 +90,18 @@ pub struct Options {
     pub keepalive: KeepAlive,
     /// `TCP_USER_TIMEOUT`: how long what was sent may go without an acknowledgement.
     pub user_timeout: Option<Duration>,
+    /// `TCP_QUICKACK`, tcp(7): how a connection begins. While it lasts, see
+    /// [`Engine::set_quick_ack`](crate::Engine::set_quick_ack).
+    pub quick_ack: bool,
+    /// `TCP_SYNCNT`, tcp(7): how often the SYN of a connect is sent again, and the SYN-ACKs of a listener, 127 times at
+    /// most; `None` for [`Retries::SYN`] and [`Retries::SYN_ACK`].
+    pub syn_retries: Option<Retries>,
+    /// `TCP_DEFER_ACCEPT`, tcp(7): a connection comes into the accept queue of the listener when data has come, or when
+    /// the SYN-ACK was sent again so often. None, the default, for at once.
+    pub defer_accept: Retries,
+    /// `TCP_LINGER2`, tcp(7): how long the peer's end is waited for when the application is gone and its own end was
+    /// acknowledged; `None` for not at all: the connection is reset.
+    pub fin_timeout: Option<Duration>,
 }
 
 impl Options {
@@ -93,6 +111,11 @@ impl Options {
     pub const LEAST_BUFFER: usize = 4096;
     /// The largest ring or queue, in bytes.
     pub const MOST_BUFFER: usize = 64 << 20;
+
+    /// How long an end is waited for unless the application says otherwise: `tcp_fin_timeout` of Linux, tcp(7).
+    pub const FIN_TIMEOUT: Duration = Duration::from_secs(60);
+    /// What `TCP_MAXSEG` may be, in bytes.
+    pub const MAX_SEGMENTS: RangeInclusive<u16> = 88..=32_767;
 
     pub(crate) const fn manners(&self) -> Manners {
         Manners { nodelay: self.nodelay, cork: self.cork }
@@ -105,6 +128,7 @@ impl Default for Options {
             nodelay: false,
             cork: false,
             congestion_control: CongestionControl::Cubic,
+            max_segment: None,
             reuse_address: false,
             broadcast: false,
             v6_only: false,
@@ -112,6 +136,10 @@ impl Default for Options {
             send_buffer: Self::DEFAULT_BUFFER,
             keepalive: KeepAlive::default(),
             user_timeout: None,
+            quick_ack: true,
+            syn_retries: None,
+            defer_accept: Retries::default(),
+            fin_timeout: Some(Self::FIN_TIMEOUT),
         }
     }
 }

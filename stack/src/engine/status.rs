@@ -8,6 +8,7 @@ use super::{Engine, Role};
 use crate::datagram::scope_of;
 use crate::error::Error;
 use crate::tcp::connection::{Connection, Phase};
+use crate::tcp::segment;
 
 impl Engine {
     /// The local address, as getsockname(2): the wildcard and port 0 while unbound.
@@ -112,6 +113,47 @@ impl Engine {
         self.connection(id).map_or(0, Connection::send_room)
     }
 
+    /// Bytes of data in a full segment, as `TCP_MAXSEG` shows them, tcp(7): without a connection what was set, or what
+    /// holds if nobody says anything (RFC 9293 section 3.7.1).
+    #[must_use]
+    pub fn segment_size(&self, id: EndpointId) -> usize {
+        let Some(endpoint) = self.endpoints.get(id) else { return 0 };
+        let set = endpoint.options.max_segment.map(usize::from);
+        match &endpoint.role {
+            Role::Connection(connection) if connection.phase == Phase::Over => {
+                set.unwrap_or_else(|| connection.segment_size())
+            }
+            Role::Connection(connection) => connection.segment_size(),
+            _ => set.unwrap_or_else(|| segment::usual_mss(false).into()),
+        }
+    }
+
+    /// Has a stream acknowledge at once what arrives, or wait for answers to carry the acknowledgements, as
+    /// `TCP_QUICKACK` of tcp(7): not for good, the connection goes on to decide by what the application does. True if an
+    /// acknowledgement leaves that waited.
+    ///
+    /// # Errors
+    /// [`Error::BadEndpoint`].
+    pub fn set_quick_ack(&mut self, id: EndpointId, quick: bool) -> Result<bool, Error> {
+        let endpoint = self.endpoints.get_mut(id).ok_or(Error::BadEndpoint)?;
+        endpoint.options.quick_ack = quick;
+        let leaves = match &mut endpoint.role {
+            Role::Connection(connection) => connection.set_quick_ack(quick),
+            _ => false,
+        };
+        self.want_transmit(id);
+        Ok(leaves)
+    }
+
+    /// What `TCP_QUICKACK` shows: whether acknowledgements do not wait for answers of the application.
+    #[must_use]
+    pub fn quick_ack(&self, id: EndpointId) -> bool {
+        match self.connection(id) {
+            Some(connection) => connection.quick_ack(),
+            None => self.endpoints.get(id).is_none_or(|endpoint| endpoint.options.quick_ack),
+        }
+    }
+
     /// Switches and sizes of an endpoint.
     ///
     /// # Errors
@@ -121,7 +163,7 @@ impl Engine {
     }
 
     /// Changes them. Buffer sizes are brought into their range; those of a stream count for connections
-    /// that are made later.
+    /// that are made later. A segment size out of its range is none.
     ///
     /// # Errors
     /// [`Error::Invalid`] when `v6_only` is changed after bind.
@@ -134,6 +176,7 @@ impl Engine {
         endpoint.options = Options {
             recv_buffer: fit(options.recv_buffer),
             send_buffer: fit(options.send_buffer),
+            max_segment: options.max_segment.filter(|size| Options::MAX_SEGMENTS.contains(size)),
             ..options
         };
         if let Some(binding) = endpoint.binding {

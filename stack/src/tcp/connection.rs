@@ -1,8 +1,9 @@
 //! One connection: smoltcp's control block with its guard, the sending side, and what became of it all. What the
-//! application does with it is in `connection/application.rs`, what leaves it in `transmit.rs`, what is said in place of
-//! smoltcp or of the peer in `interpreter.rs`.
+//! application does with it is in `connection/application.rs`, how it begins in `handshake.rs`, what leaves it in
+//! `transmit.rs`, what is said in place of smoltcp or of the peer in `interpreter.rs`.
 
 mod application;
+mod handshake;
 mod interpreter;
 mod transmit;
 
@@ -10,11 +11,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use self::handshake::Opening;
 use super::adapter::{Adapter, Outbound, Panicked, Path, State, Tcb};
+use super::delay::{ACK_DELAY, AckDelay, Arrival};
 use super::guard::{Guard, Verdict};
 use super::keepalive::{KeepAlive, Prober};
 use super::received::{FRONT, Received};
 use super::recovery::CongestionControl;
+use super::retries::Retries;
 use super::segment::{self, ACK, Arrived, FIN, RST, SYN, Segment, after};
 use super::sender::{Manners, Sender};
 use crate::engine::endpoint::EndpointId;
@@ -22,16 +26,10 @@ use crate::engine::output::Hop;
 use crate::error::Error;
 use crate::time::Instant;
 
-/// How long a SYN or SYN-ACK is sent again without an answer: `tcp_syn_retries` 6 and
-/// `tcp_synack_retries` 5 of Linux, tcp(7).
-const SYN_TIMEOUT: Duration = Duration::from_secs(127);
-const SYN_ACK_TIMEOUT: Duration = Duration::from_secs(63);
 /// R2 of RFC 1122 section 4.2.3.5, as `tcp_retries2` 15 of Linux, tcp(7).
 const DATA_TIMEOUT: Duration = Duration::from_millis(924_600);
 /// How long a peer may be silent when the application is gone: `tcp_fin_timeout`, tcp(7).
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long an acknowledgement waits for company (RFC 9293 section 3.8.6.3: below half a second).
-const ACK_DELAY: Duration = Duration::from_millis(10);
 
 /// What tells connections apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,8 +70,13 @@ pub(crate) struct Settings {
     pub(crate) send: usize,
     pub(crate) manners: Manners,
     pub(crate) control: CongestionControl,
+    pub(crate) max_segment: Option<u16>,
     pub(crate) keepalive: KeepAlive,
     pub(crate) user_timeout: Option<Duration>,
+    pub(crate) quick_ack: bool,
+    pub(crate) syn_retries: Option<Retries>,
+    pub(crate) defer_accept: Retries,
+    pub(crate) fin_timeout: Option<Duration>,
 }
 
 /// A TCP connection.
@@ -114,14 +117,15 @@ pub(crate) struct Connection {
     write_shutdown: bool,
     /// A send found the ring full: it counts as full until half of it is free.
     blocked: bool,
-    /// Payload that arrived since a segment left.
-    ack_owed: usize,
+    acks: AckDelay,
+    /// The acknowledgement that waits waits no more.
+    ack_now: bool,
     settings: Settings,
     prober: Prober,
     sender: Sender,
     received: Received,
-    /// When the SYN or SYN-ACK left, as long as it left once only.
-    syn_left: Option<Instant>,
+    /// What was said last in the handshake, while that goes on.
+    opening: Option<Opening>,
     /// Nothing but new data asks for a transmission: what does not fill a super-frame may wait for more.
     only_data: bool,
 }
@@ -136,7 +140,7 @@ impl Connection {
         isn: u32,
     ) -> io::Result<Self> {
         let mut connection = Self::new(now, tuple, path, settings, isn, Phase::Connecting)?;
-        connection.patience = Some(SYN_TIMEOUT);
+        connection.patience = Some(connection.handshake_patience());
         connection.tcb.connect(now, isn, tuple.local_port, tuple.remote_port);
         connection.guard.connecting(isn);
         Ok(connection)
@@ -153,7 +157,7 @@ impl Connection {
     ) -> io::Result<Option<Self>> {
         let Arrived { bytes, tcp, seg } = arrived;
         let mut connection = Self::new(now, tuple, path, settings, isn, Phase::Embryonic)?;
-        connection.patience = Some(SYN_ACK_TIMEOUT);
+        connection.patience = Some(connection.handshake_patience());
         let passed = connection.guard.inbound(&mut bytes[tcp..], &seg, None, None) == Verdict::Pass
             && connection.tcb.accept(now, isn, tuple.local_port, bytes, tcp).is_ok()
             && connection.tcb.state() == State::SynReceived;
@@ -169,7 +173,8 @@ impl Connection {
         phase: Phase,
     ) -> io::Result<Self> {
         let tcb = Tcb::new(path, settings.receive, settings.send)?;
-        let Settings { manners, control, .. } = settings;
+        let Settings { manners, control, max_segment, .. } = settings;
+        let mss = path.mss().min(max_segment.map_or(usize::MAX, usize::from));
         Ok(Self {
             tuple,
             listener: None,
@@ -192,12 +197,13 @@ impl Connection {
             read_shutdown: false,
             write_shutdown: false,
             blocked: false,
-            ack_owed: 0,
+            acks: AckDelay::new(settings.quick_ack),
+            ack_now: false,
             settings,
             prober: Prober::new(now),
-            sender: Sender::new(isn, path.mss(), path.frame_payload(), manners, control),
+            sender: Sender::new(isn, mss, path.frame_payload(), manners, control),
             received: Received::default(),
-            syn_left: None,
+            opening: None,
             only_data: false,
         })
     }
@@ -226,6 +232,9 @@ impl Connection {
                 return Ok((answer, false));
             }
             (Verdict::Drop | Verdict::Challenge, _) => return Ok((None, false)),
+        }
+        if self.defers(&seg, next) {
+            return Ok((None, false));
         }
         let before = self.standing();
         self.quiet_since = now;
@@ -294,17 +303,23 @@ impl Connection {
     ) -> Result<Option<Outbound>, Panicked> {
         let Arrived { bytes, tcp, seg } = arrived;
         let before = self.tcb.state();
-        // RFC 9293 section 3.8.6.3: at least every second full-sized segment is acknowledged at once. A
-        // super-frame is many of them.
-        let owed = self.ack_owed + seg.payload_len;
-        let full = self.tcb.path().mss();
-        self.tcb.set_ack_delay(if owed < 2 * full { ACK_DELAY } else { Duration::ZERO });
+        let at_once = self.acks.arrived(
+            now,
+            &Arrival {
+                len: seg.payload_len,
+                fin: seg.has(FIN),
+                most: self.largest_segment(),
+                window: self.tcb.recv_capacity() - self.tcb.recv_queue(),
+                timeout: self.sender.timeout(),
+            },
+        );
+        self.ack_now |= at_once;
+        self.tcb.set_ack_delay(if at_once { Duration::ZERO } else { ACK_DELAY });
         if self.established && seg.has(ACK) {
             segment::set_ack(&mut bytes[tcp..], self.shown_ack());
         }
         let mut answer =
             self.tcb.ingress(adapter, now, bytes, tcp).map_err(|panicked| self.broke(panicked))?;
-        self.ack_owed = owed;
         let reset = seg.has(RST).then(|| reset_error(before));
         self.took(before, seg.end(), reset);
         if self.phase == Phase::Open && !self.established {
@@ -316,7 +331,7 @@ impl Connection {
             answer = Some(filled);
         } else if let Some(answer) = &mut answer {
             self.label(answer);
-            self.left(answer, true);
+            self.left(now, answer, true);
         }
         let next = self.expected();
         if let Some(at) = self.guard.take_early_fin(next)
@@ -350,17 +365,6 @@ impl Connection {
         if moved { self.say_what_waits(adapter, now).map(Some) } else { Ok(None) }
     }
 
-    /// The handshake is over with this segment.
-    fn open(&mut self, now: Instant, seg: &Segment) {
-        self.established = true;
-        let Some(offer) = self.guard.offer() else { return };
-        // RFC 7323 section 2.2: in a SYN-ACK it is not scaled.
-        let shift = if seg.has(SYN) { 0 } else { offer.shift.unwrap_or(0) };
-        let window = u64::from(seg.window) << shift;
-        let measured = self.syn_left.map(|left| now - left);
-        self.sender.open(now, &offer, (seg.seq, window), measured);
-    }
-
     /// Follows smoltcp after it took a segment in that ends at `end`; `reset` if it was one.
     fn took(&mut self, before: State, end: u32, reset: Option<Error>) {
         let state = self.tcb.state();
@@ -387,7 +391,12 @@ impl Connection {
     }
 
     fn gives_up_at(&self) -> Option<Instant> {
-        Some(self.quiet_since + self.patience?)
+        let patience = if self.orphan && self.tcb.state() == State::FinWait2 {
+            self.settings.fin_timeout.unwrap_or(Duration::ZERO)
+        } else {
+            self.patience?
+        };
+        Some(self.quiet_since + patience)
     }
 
     /// What the application may notice a change of.

@@ -8,11 +8,12 @@
 
 use std::time::Duration;
 
-use super::connection::{Connection, Tuple};
+use super::connection::{Connection, Settings, Tuple};
 use super::demux::settings;
 use super::isn::{Purpose, Secret};
+use super::retries::Retries;
 use super::segment::{self, ACK, Arrived, MSS, SYN, Segment};
-use crate::engine::endpoint::EndpointId;
+use crate::engine::endpoint::{EndpointId, Options};
 use crate::engine::output::{Hop, Outgoing};
 use crate::engine::{Endpoint, Engine, Role};
 use crate::net::route::InterfaceId;
@@ -64,13 +65,14 @@ impl Engine {
         hop: Hop,
         tuple: Tuple,
         arrived: &Arrived<'_>,
-        window: usize,
+        options: &Options,
     ) {
         let Arrived { bytes, tcp, seg } = arrived;
         let mss = segment::option(&bytes[*tcp..], seg, MSS).and_then(|mss| mss.first_chunk().copied());
         let isn = make(&self.secret, &tuple, now, seg, mss.map(u16::from_be_bytes));
         let own = u16::try_from(self.path(now, &hop, tuple.remote).mss()).unwrap_or(u16::MAX);
-        let window = u16::try_from(window).unwrap_or(u16::MAX);
+        let own = options.max_segment.map_or(own, |most| own.min(most));
+        let window = u16::try_from(options.recv_buffer).unwrap_or(u16::MAX);
         let ack = seg.seq.wrapping_add(1);
         self.counters.syn_cookies_sent += 1;
         let fill = |bytes: &mut [u8]| {
@@ -126,7 +128,8 @@ impl Engine {
             now,
             tuple,
             self.path(now, &hop, tuple.remote),
-            settings(&options),
+            // As Linux: what a cookie opens is there at once.
+            Settings { defer_accept: Retries::default(), ..settings(&options) },
             isn,
             again,
         );

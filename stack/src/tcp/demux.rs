@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::adapter::{Outbound, Path};
 use super::connection::{Connection, Phase, Settings, Tuple};
+use super::retries::Retries;
 use super::segment::{self, ACK, Arrived, RST, SYN, Segment};
 use super::time_wait::Reaction;
 use crate::engine::endpoint::{EndpointId, Family, Kind, Options};
@@ -270,7 +271,7 @@ impl Engine {
             if let Some(Endpoint { role: Role::Listener(queue), .. }) = self.endpoints.get_mut(listener) {
                 queue.sent_cookie(now);
             }
-            self.send_cookie(now, hop, tuple, &arrived, options.recv_buffer);
+            self.send_cookie(now, hop, tuple, &arrived, &options);
             return;
         }
         let isn = self.initial_sequence_number(now, &tuple);
@@ -295,7 +296,8 @@ impl Engine {
         let id = self.endpoints.insert(Endpoint {
             kind: Kind::Stream,
             family,
-            options,
+            // As Linux: this is the listener's alone.
+            options: Options { defer_accept: Retries::default(), ..options },
             binding: None,
             bound: Some((tuple.local, tuple.local_port)),
             error: None,
@@ -433,7 +435,12 @@ pub(crate) const fn settings(options: &Options) -> Settings {
         send: options.send_buffer,
         manners: options.manners(),
         control: options.congestion_control,
+        max_segment: options.max_segment,
         keepalive: options.keepalive,
         user_timeout: options.user_timeout,
+        quick_ack: options.quick_ack,
+        syn_retries: options.syn_retries,
+        defer_accept: options.defer_accept,
+        fin_timeout: options.fin_timeout,
     }
 }

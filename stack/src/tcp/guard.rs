@@ -238,11 +238,6 @@ impl Guard {
         self.sent
     }
 
-    /// How often our SYN or SYN-ACK has left.
-    pub(crate) const fn count_syn(&self) -> u32 {
-        self.syns_left
-    }
-
     /// The last acknowledgement that left.
     pub(crate) const fn acknowledged(&self) -> Option<u32> {
         self.acknowledged

@@ -3,6 +3,7 @@
 pub(crate) mod adapter;
 pub(crate) mod connection;
 mod cookie;
+mod delay;
 pub(crate) mod demux;
 mod guard;
 pub mod isn;
@@ -10,6 +11,7 @@ pub mod keepalive;
 pub(crate) mod listener;
 mod received;
 pub mod recovery;
+pub mod retries;
 pub(crate) mod segment;
 pub(crate) mod sender;
 #[cfg(test)]

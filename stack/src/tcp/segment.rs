@@ -1,5 +1,7 @@
 //! The TCP header (RFC 9293 section 3.1) as far as the engine itself looks into it.
 
+use std::ops::Range;
+
 /// Length of the header without options.
 pub(crate) const HEADER_LEN: usize = 20;
 /// Offset of the checksum field.
@@ -99,9 +101,9 @@ impl Offer {
     /// Reads the options of a SYN at the front of `bytes`; `v6` says in what it came.
     pub(crate) fn parse(bytes: &[u8], seg: &Segment, v6: bool) -> Self {
         let number = |value: &[u8]| Some(u16::from_be_bytes(*value.first_chunk()?));
-        // RFC 9293 section 3.7.1: what holds if nothing is said; Linux takes 0 for nothing.
-        let usual = if v6 { 1220 } else { 536 };
-        let mss = option(bytes, seg, MSS).and_then(number).filter(|mss| *mss > 0).unwrap_or(usual);
+        // Linux takes 0 for nothing.
+        let said = option(bytes, seg, MSS).and_then(number).filter(|mss| *mss > 0);
+        let mss = said.unwrap_or_else(|| usual_mss(v6));
         let shift = match option(bytes, seg, WINDOW_SCALE) {
             // RFC 7323 section 2.3: a larger one counts as 14.
             Some(&[shift]) => Some(shift.min(14)),
@@ -109,6 +111,11 @@ impl Offer {
         };
         Self { mss, shift, selective: option(bytes, seg, SACK_PERMITTED).is_some() }
     }
+}
+
+/// Bytes of data in a segment that hold if nothing is said (RFC 9293 section 3.7.1).
+pub(crate) const fn usual_mss(v6: bool) -> u16 {
+    if v6 { 1220 } else { 536 }
 }
 
 /// The selective acknowledgements in a header in front of `bytes` (RFC 2018 section 3), at most as many as there is room
@@ -131,23 +138,37 @@ pub(crate) fn blocks(bytes: &[u8], seg: &Segment) -> ([(u32, u32); 4], usize) {
 
 /// The value of an option in the header in front of `bytes` (RFC 9293 section 3.1), if it is there and whole.
 pub(crate) fn option<'a>(bytes: &'a [u8], seg: &Segment, wanted: u8) -> Option<&'a [u8]> {
+    bytes.get(option_range(bytes, seg, wanted)?)
+}
+
+/// Where the value of an option stands.
+fn option_range(bytes: &[u8], seg: &Segment, wanted: u8) -> Option<Range<usize>> {
     const END: u8 = 0;
-    let mut options = bytes.get(HEADER_LEN..seg.header_len)?;
-    while let Some((&kind, rest)) = options.split_first() {
+    let options = bytes.get(..seg.header_len)?;
+    let mut at = HEADER_LEN;
+    while let Some(&kind) = options.get(at) {
         match kind {
             END => return None,
-            NOP => options = rest,
+            NOP => at += 1,
             _ => {
-                let len = usize::from(*rest.first()?);
-                let value = options.get(2..len)?;
+                let len = usize::from(*options.get(at + 1)?);
+                let value = at + 2..at + len;
+                options.get(value.clone())?;
                 if kind == wanted {
                     return Some(value);
                 }
-                options = &options[len..];
+                at = value.end;
             }
         }
     }
     None
+}
+
+/// Makes the segment size that a SYN in front of `bytes` announces `most` at most. The checksum is not adjusted.
+pub(crate) fn limit_mss(bytes: &mut [u8], seg: &Segment, most: u16) {
+    if let Some(value) = option_range(bytes, seg, MSS).and_then(|range| bytes[range].first_chunk_mut()) {
+        *value = u16::from_be_bytes(*value).min(most).to_be_bytes();
+    }
 }
 
 /// Whether `a` lies behind `b` in sequence space (RFC 9293 section 3.4).

@@ -95,6 +95,8 @@ pub(crate) struct Sender {
     /// When the peer is asked for its window, and the pause before.
     asks_at: Option<(Instant, Duration)>,
     corked_since: Option<Instant>,
+    /// What was written is not held back by the cork.
+    pushed: bool,
     /// Timeouts that nobody has counted yet.
     timeouts: u64,
 }
@@ -129,6 +131,7 @@ impl Sender {
             control,
             asks_at: None,
             corked_since: None,
+            pushed: false,
             timeouts: 0,
         }
     }
@@ -163,13 +166,21 @@ impl Sender {
         self.recovery.set_mss(self.mss);
     }
 
+    /// Small segments leave like this from now on. tcp(7): `TCP_NODELAY` is remembered while `TCP_CORK` is set, and has
+    /// effect once that is not, but what was written before leaves at once.
     pub(crate) const fn set_manners(&mut self, manners: Manners) {
         self.manners = manners;
+        self.pushed |= manners.nodelay;
     }
 
     pub(crate) const fn set_control(&mut self, control: CongestionControl) {
         self.control = control;
         self.recovery.set_control(control);
+    }
+
+    /// How long an answer of the peer is waited for.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.recovery.timeout()
     }
 
     /// Bytes of data in a full segment.
@@ -211,6 +222,7 @@ impl Sender {
     /// Notes that the application wrote so much.
     pub(crate) const fn write(&mut self, len: usize) {
         self.written += len as u64;
+        self.pushed = false;
     }
 
     /// The application writes no more.
@@ -362,7 +374,7 @@ impl Sender {
     }
 
     fn is_corked(&mut self, now: Instant) -> bool {
-        if !self.manners.cork || self.finished {
+        if !self.manners.cork || self.finished || self.pushed {
             self.corked_since = None;
             return false;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Connection, DATA_TIMEOUT, Phase, heard_fin};
 use crate::engine::endpoint::{Options, Readiness};
 use crate::error::Error;
+use crate::tcp::segment;
 use crate::time::Instant;
 
 impl Connection {
@@ -28,11 +29,45 @@ impl Connection {
     pub(crate) fn set_options(&mut self, options: &Options) {
         self.settings.keepalive = options.keepalive;
         self.settings.user_timeout = options.user_timeout;
+        self.settings.fin_timeout = options.fin_timeout;
+        if options.syn_retries != self.settings.syn_retries {
+            self.settings.syn_retries = options.syn_retries;
+            if self.phase == Phase::Connecting {
+                self.patience = Some(self.handshake_patience());
+            }
+        }
         self.sender.set_manners(options.manners());
         if options.congestion_control != self.settings.control {
             self.settings.control = options.congestion_control;
             self.sender.set_control(options.congestion_control);
         }
+    }
+
+    /// `TCP_QUICKACK`: acknowledges at once for the time being, or waits for answers. True if an acknowledgement leaves
+    /// that waited.
+    pub(crate) const fn set_quick_ack(&mut self, quick: bool) -> bool {
+        self.acks.set_quick(quick);
+        self.ack_now |= quick && self.acks.is_owed();
+        self.ack_now
+    }
+
+    pub(crate) const fn quick_ack(&self) -> bool {
+        self.acks.is_quick()
+    }
+
+    /// Bytes of data in a full segment, as far as that is known: the peer has yet to say what it takes.
+    pub(crate) fn segment_size(&self) -> usize {
+        if self.established {
+            return self.sender.mss();
+        }
+        let usual = segment::usual_mss(self.tcb.path().v6);
+        self.largest_segment().min(self.settings.max_segment.unwrap_or(usual).into())
+    }
+
+    /// Bytes of data in the segments of both sides at most, whatever the peer takes.
+    pub(super) fn largest_segment(&self) -> usize {
+        let most = self.tcb.path().mss();
+        self.settings.max_segment.map_or(most, |set| most.min(set.into()))
     }
 
     /// How long what was sent may go without an answer.

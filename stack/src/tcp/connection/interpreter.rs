@@ -37,7 +37,7 @@ impl Connection {
             self.tcb.ingress(adapter, now, &mut bytes, FRONT).map_err(|panicked| self.broke(panicked))?;
         if let Some(answer) = &mut answer {
             self.label(answer);
-            self.left(answer, true);
+            self.left(now, answer, true);
         }
         Ok(answer)
     }
@@ -82,7 +82,7 @@ impl Connection {
     fn narrow(&mut self, mtu: u16) {
         let path = Path { mtu, ..self.tcb.path() };
         self.tcb.set_path(path);
-        self.sender.set_sizes(path.mss(), path.frame_payload());
+        self.sender.set_sizes(self.largest_segment(), path.frame_payload());
         self.sender.too_long();
     }
 

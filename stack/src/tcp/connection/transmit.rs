@@ -1,11 +1,12 @@
 //! What leaves a connection: data as the sending side plans it, and what smoltcp says: handshakes, acknowledgements and
 //! resets.
 
-use super::{ACK_DELAY, Connection, Phase};
+use super::{Connection, Phase};
 use crate::error::Error;
 use crate::link::Frame;
 use crate::net::ethernet;
 use crate::tcp::adapter::{Adapter, Outbound, Panicked, State};
+use crate::tcp::delay::ACK_DELAY;
 use crate::tcp::segment::{self, ACK, FIN, PSH, RST, SYN, Segment};
 use crate::tcp::sender::{Piece, Plan};
 use crate::time::Instant;
@@ -27,17 +28,27 @@ impl Connection {
         if before.state != State::Closed && self.gives_up_at().is_some_and(|at| at <= now) {
             self.abort((self.phase != Phase::Over).then_some(Error::TimedOut));
             // As Linux, without a word: what the peer still sends is answered with a reset.
-            self.dead |= before.state == State::FinWait2;
+            self.dead |= match before.state {
+                State::FinWait2 => self.settings.fin_timeout.is_some(),
+                state => state == State::SynReceived,
+            };
         }
         if self.dead {
             return Ok((None, before != self.standing()));
         }
-        let mut out = self.ask_if_silent(now);
+        let mut out = self.ask_if_silent(now).or_else(|| self.say_syn_again(now));
         if out.is_none() && self.established && self.tcb.state() != State::Closed {
             out = self.data(adapter, now)?;
         }
         if out.is_none() {
             out = self.egress(adapter, now)?;
+        }
+        if out.is_none() && self.ack_now {
+            // smoltcp still waits.
+            self.ack_now = false;
+            if self.expected() != self.guard.acknowledged() {
+                out = Some(self.say_what_waits(adapter, now)?);
+            }
         }
         self.follow(before.state, None);
         Ok((out, before != self.standing()))
@@ -49,10 +60,11 @@ impl Connection {
             return None;
         }
         let gives_up = self.gives_up_at().filter(|_| self.tcb.has_peer());
-        let mut due = [self.tcb.poll_at(adapter, now), gives_up, self.asks_at(), None, None];
+        let mut due =
+            [self.tcb.poll_at(adapter, now), gives_up, self.asks_at(), self.says_syn_at(), None, None];
         if self.established && self.tcb.state() != State::Closed {
-            due[3] = self.sender.poll_timeout();
-            due[4] = match self.sender.plan(now) {
+            due[4] = self.sender.poll_timeout();
+            due[5] = match self.sender.plan(now) {
                 Plan::Wait(until) => until,
                 // It is held back for the rest of a super-frame.
                 Plan::Send(_) | Plan::Ask => Some(now),
@@ -108,7 +120,10 @@ impl Connection {
         let segment_size = if piece.len > mss { u16::try_from(mss).ok() } else { None };
         self.sender.sent(now, piece);
         let out = Outbound { frame, segment_size, again: piece.again };
-        self.left(&out, false);
+        self.left(now, &out, false);
+        if piece.len > 0 {
+            self.acks.answered(now);
+        }
         Ok(out)
     }
 
@@ -120,7 +135,7 @@ impl Connection {
         // By then its patience with an acknowledgement is over.
         let said = self.tcb.egress(adapter, now + ACK_DELAY).map_err(|panicked| self.broke(panicked))?;
         if let Some(said) = said {
-            self.note_said(said);
+            self.note_said(now, said);
         }
         Ok(())
     }
@@ -134,7 +149,7 @@ impl Connection {
         self.acknowledge_along(adapter, now, false)?;
         let mut out = self.say(self.sender.next(), ACK);
         self.label(&mut out);
-        self.left(&out, false);
+        self.left(now, &out, false);
         Ok(out)
     }
 
@@ -143,14 +158,13 @@ impl Connection {
         let Some(mut out) = self.tcb.egress(adapter, now).map_err(|panicked| self.broke(panicked))? else {
             return Ok(None);
         };
-        let news = self.label(&mut out);
-        self.left(&out, true);
+        let mut news = self.label(&mut out);
         if let Some(seg) = self.parse(&out)
             && seg.has(SYN)
         {
-            let first = self.syn_left.is_none() && self.guard.count_syn() == 1;
-            self.syn_left = first.then_some(now);
+            news = self.says_syn(now, &out, &seg);
         }
+        self.left(now, &out, true);
         Ok(news.then_some(out))
     }
 
@@ -159,10 +173,15 @@ impl Connection {
     /// said.
     pub(super) fn label(&mut self, out: &mut Outbound) -> bool {
         let Some(seg) = self.parse(out) else { return true };
+        let at = out.frame.len() - seg.header_len - seg.payload_len;
+        if seg.has(SYN)
+            && let Some(most) = self.settings.max_segment
+        {
+            segment::limit_mss(&mut out.frame.bytes_mut()[at..], &seg, most);
+        }
         if seg.has(SYN) || !self.established {
             return true;
         }
-        let at = out.frame.len() - seg.header_len - seg.payload_len;
         if seg.has(RST) {
             segment::set_seq(&mut out.frame.bytes_mut()[at..], self.sender.next());
             return true;
@@ -180,18 +199,19 @@ impl Connection {
     }
 
     /// Notes what smoltcp believes to have said; what is reported once is not lost with it.
-    fn note_said(&mut self, mut said: Outbound) {
+    fn note_said(&mut self, now: Instant, mut said: Outbound) {
         let Some(seg) = self.parse(&said) else { return };
         let at = said.frame.len() - seg.header_len - seg.payload_len;
         let bytes = &mut said.frame.bytes_mut()[at..];
         segment::set_seq(bytes, self.sender.next());
         segment::clear_flag(bytes, FIN);
-        self.left(&said, true);
+        self.left(now, &said, true);
     }
 
     /// Notes what a leaving segment says, one of smoltcp's or one of ours.
-    pub(super) fn left(&mut self, out: &Outbound, smoltcps: bool) {
-        self.ack_owed = 0;
+    pub(super) fn left(&mut self, now: Instant, out: &Outbound, smoltcps: bool) {
+        self.acks.left(now);
+        self.ack_now = false;
         if let Some(seg) = self.parse(out) {
             self.guard.outbound(&seg, smoltcps);
         }
