@@ -223,3 +223,33 @@ fn a_blind_reset_is_challenged_rfc_5961_3_2() {
     assert_eq!(wire.try_recv(b, id), Ok(vec![7; 10]));
     assert_eq!(wire.try_recv(b, id), Err(Error::ConnectionReset));
 }
+
+#[test]
+fn data_behind_the_fin_is_nobodys_rfc_9293_3_10_7_4() {
+    // "CLOSE-WAIT STATE: This should not occur since a FIN has been received from the remote side. Ignore the
+    // segment text."
+    let (mut wire, b, stranger, id, ack) = opened(4096);
+    let segment = Tcp { flags: ACK | FIN, seq: 1000, ack, window: 500, ..Tcp::default() };
+    stranger.says(&mut wire, &segment);
+    wire.settle();
+    assert_eq!(wire.try_recv(b, id), Ok(vec![]));
+    let behind = Tcp { flags: ACK, seq: 1001, payload: b"ghost".to_vec(), ..segment };
+    stranger.says(&mut wire, &behind);
+    wire.settle();
+    assert_eq!(wire.try_recv(b, id), Ok(vec![]), "the stream is at its end");
+    assert_eq!(wire[b].recv_queue(id), 0);
+}
+
+#[test]
+fn data_over_the_fin_is_nobodys_rfc_9293_3_10_7_4() {
+    let (mut wire, b, stranger, id, ack) = opened(4096);
+    let segment =
+        Tcp { flags: ACK | FIN, seq: 1000, ack, window: 500, payload: vec![7; 400], ..Tcp::default() };
+    stranger.says(&mut wire, &segment);
+    // The FIN stands at 1400: its number is not a byte.
+    stranger
+        .says(&mut wire, &Tcp { flags: ACK, payload: (0..1000u32).map(|at| at as u8).collect(), ..segment });
+    wire.settle();
+    assert_eq!(wire.try_recv(b, id), Ok(vec![7; 400]));
+    assert_eq!(wire.try_recv(b, id), Ok(vec![]));
+}

@@ -364,3 +364,17 @@ fn a_syn_ack_with_a_wrong_ack_is_reset_and_the_open_goes_on_rfc_9293_3_10_7_3() 
     stranger.says(&mut wire, &Tcp { flags: SYN | ACK, seq: 999, ack, window: 9, ..Tcp::default() });
     assert_eq!(wire.connect_result(a, id), Ok(()));
 }
+
+#[test]
+fn a_peer_that_never_opens_its_window_cannot_keep_an_orphan() {
+    let mut scene = Scene::new();
+    feed(&mut scene);
+    scene.says(|tcp| tcp.window = 0);
+    scene.wire.close(scene.victim, scene.id);
+    // It answers every probe: it is there, and takes nothing.
+    for _ in 0..1000 {
+        scene.says(|tcp| tcp.window = 0);
+        scene.wire.run(Duration::from_secs(1));
+    }
+    assert!(!scene.wire[scene.victim].has_orphans(), "Linux gives it up after tcp_orphan_retries, tcp(7)");
+}

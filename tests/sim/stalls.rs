@@ -175,3 +175,19 @@ fn an_acknowledgement_after_a_timeout_has_the_newest_number_rfc_9293_3_4() {
     // As much as had left before the timeout.
     assert!(!sent.is_empty() && sent.iter().all(|ahead| *ahead >= 1072), "{sent:?}");
 }
+
+#[test]
+fn a_closed_window_still_takes_acknowledgements_rfc_9293_3_10_7_4() {
+    // "If the RCV.WND is zero, no segments will be acceptable, but special allowance should be made to accept valid
+    // ACKs, URGs, and RSTs."
+    let mut talk = Talk::new();
+    talk.sends(500);
+    let data = Tcp { payload: vec![7; 4096], ..talk.segment.clone() };
+    talk.stranger.says(&mut talk.wire, &data);
+    talk.wire.run(Duration::from_millis(50));
+    // What the stranger says next has a byte more in front, its probe of the window.
+    let ack = talk.segment.ack.wrapping_add(500);
+    talk.stranger.says(&mut talk.wire, &Tcp { seq: 1000 + 4097, ack, ..talk.segment.clone() });
+    talk.wire.settle();
+    assert_eq!(talk.wire[talk.host].send_queue(talk.id), 0);
+}

@@ -300,3 +300,14 @@ fn the_challenges_of_one_connection_say_nothing_of_another_rfc_5961_7() {
     assert!((1..=10).contains(&alone), "{alone}");
     assert_eq!(challenges(10), alone);
 }
+
+#[test]
+fn fin_wait_2_held_for_ever() {
+    let (mut wire, b, stranger, fin) = half_gone();
+    // As in Linux, what the peer says without ending its side does not make it longer.
+    for _ in 0..30 {
+        wait(&mut wire, b, Duration::from_secs(10));
+        let _ = stranger.asks(&mut wire, &Tcp { flags: ACK, ..fin.clone() });
+    }
+    assert_eq!(answer(&mut wire, &stranger, &fin), RST);
+}

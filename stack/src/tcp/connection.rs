@@ -30,6 +30,9 @@ use crate::time::Instant;
 const DATA_TIMEOUT: Duration = Duration::from_millis(924_600);
 /// How long a peer may be silent when the application is gone: `tcp_fin_timeout`, tcp(7).
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long it may take nothing of what is left then, with a closed window for example: about what the eight questions of
+/// Linux take (`tcp_orphan_retries`, tcp(7)).
+const STUCK_ORPHAN_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// What tells connections apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,6 +115,8 @@ pub(crate) struct Connection {
     /// last segment of the peer, which may be long ago when the waiting starts.
     patience: Option<Duration>,
     quiet_since: Instant,
+    /// When the peer acknowledged something new last, or the application went.
+    progress_at: Instant,
     established: bool,
     read_shutdown: bool,
     write_shutdown: bool,
@@ -193,6 +198,7 @@ impl Connection {
             dead: false,
             patience: None,
             quiet_since: now,
+            progress_at: now,
             established: false,
             read_shutdown: false,
             write_shutdown: false,
@@ -236,6 +242,12 @@ impl Connection {
         if self.defers(&seg, next) {
             return Ok((None, false));
         }
+        let behind = self.behind_fin(&seg);
+        if behind > 0 {
+            bytes = &mut bytes[..arrived_len(tcp, &seg) - behind];
+            (seg.payload_len, seg.flags) = (seg.payload_len - behind, seg.flags & !FIN);
+            segment::clear_flag(&mut bytes[tcp..], FIN);
+        }
         let before = self.standing();
         self.quiet_since = now;
         self.prober.heard(now);
@@ -246,7 +258,10 @@ impl Connection {
         {
             self.acknowledged(now, bytes, tcp, &seg);
         }
-        let answer = if self.concerns_sender_only(&seg, next) {
+        if self.una() != una {
+            self.progress_at = now;
+        }
+        let answer = if self.concerns_sender_only(&seg, next) || (behind > 0 && seg.payload_len == 0) {
             None
         } else if let Some(edge) = self.keeps(&seg, next) {
             let data = &bytes[tcp + seg.header_len..][..seg.payload_len];
@@ -265,6 +280,14 @@ impl Connection {
             self.blocked = false;
         }
         Ok((answer, before != self.standing()))
+    }
+
+    /// Bytes of a segment that stand where the peer's FIN stands or behind it: nobody's (RFC 9293 section 3.10.7.4,
+    /// seventh: ignore the segment text).
+    fn behind_fin(&self, seg: &Segment) -> usize {
+        let Some(fin) = self.fin.filter(|_| seg.payload_len > 0) else { return 0 };
+        let over = seg.seq.wrapping_add(seg.payload_len as u32).wrapping_sub(fin.wrapping_sub(1)) as i32;
+        usize::try_from(over).unwrap_or(0).min(seg.payload_len)
     }
 
     /// Tells the sending side what an acceptable segment acknowledges.
@@ -348,7 +371,9 @@ impl Connection {
     /// Takes in what waited for the data that has just arrived, and acknowledges it at once (RFC 5681 section 4.2).
     fn fill(&mut self, adapter: &mut Adapter, now: Instant) -> Result<Option<Outbound>, Panicked> {
         let mut moved = false;
-        while let Some(next) = self.expected()
+        // What was kept behind a FIN is nobody's.
+        while self.fin.is_none()
+            && let Some(next) = self.expected()
             && let Some((seq, mut bytes)) = self.received.take(next)
         {
             self.tcb.set_ack_delay(Duration::ZERO);
@@ -391,12 +416,13 @@ impl Connection {
     }
 
     fn gives_up_at(&self) -> Option<Instant> {
-        let patience = if self.orphan && self.tcb.state() == State::FinWait2 {
-            self.settings.fin_timeout.unwrap_or(Duration::ZERO)
-        } else {
-            self.patience?
-        };
-        Some(self.quiet_since + patience)
+        if self.orphan && self.tcb.state() == State::FinWait2 {
+            // As Linux: what the peer says without ending its side does not make it longer.
+            return Some(self.progress_at + self.settings.fin_timeout.unwrap_or(Duration::ZERO));
+        }
+        let silent = self.quiet_since + self.patience?;
+        // Nor does an answer without progress keep what nobody waits for.
+        Some(if self.orphan { silent.min(self.progress_at + STUCK_ORPHAN_TIMEOUT) } else { silent })
     }
 
     /// What the application may notice a change of.
@@ -465,7 +491,7 @@ impl Connection {
             self.abort(None);
             return;
         }
-        self.quiet_since = now;
+        (self.quiet_since, self.progress_at) = (now, now);
         self.patience = Some(ORPHAN_TIMEOUT);
         self.write_shutdown = true;
         self.read_shutdown = true;

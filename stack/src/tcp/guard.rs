@@ -193,7 +193,10 @@ impl Guard {
     /// Whether a segment is one of the peer's of late: in the window, or overtaken by others. Its acknowledgement counts
     /// (RFC 9293 section 3.10.7.4; as Linux, which looks from the edge of the window it gave last).
     pub(crate) fn is_recent(&self, seg: &Segment, next: Option<u32>) -> bool {
-        next.is_some_and(|next| self.is_in_window(seg, next) || next.wrapping_sub(seg.seq) <= self.capacity)
+        next.is_some_and(|next| {
+            // Behind the byte of a probe when the window is closed, too.
+            self.is_in_window(seg, next) || next.wrapping_add(1).wrapping_sub(seg.seq) <= self.capacity
+        })
     }
 
     /// Whether some of a segment lies in the window (RFC 9293 section 3.10.7.4, the table of acceptability).

@@ -1,6 +1,6 @@
 //! The sending side of a connection: which bytes leave next, and when. Windows and silly ones (RFC 9293 section 3.8.6),
 //! Nagle's algorithm (section 3.7.4), what is held back and what is asked for. Losses are the matter of
-//! [`Recovery`](super::recovery::Recovery); the bytes themselves are in the send ring of the connection.
+//! [`Recovery`]; the bytes themselves are in the send ring of the connection.
 //!
 //! Positions count bytes from the initial sequence number and never wrap: the SYN stands at 0, data begins at 1, the
 //! FIN stands behind the last byte.

@@ -1,8 +1,8 @@
 //! Loss recovery and congestion control of a connection's sender: what was lost, what may be sent, and when to act
 //! if nothing is heard. Pure: no I/O, no clock, no bytes, and nothing of smoltcp.
 //!
-//! Selective acknowledgements (RFC 2018, RFC 6675) go into the [scoreboard](scoreboard), time decides what is lost
-//! (RACK-TLP, RFC 8985), [CUBIC](cubic) or Reno how much may be under way, [proportional rate reduction](prr) how that
+//! Selective acknowledgements (RFC 2018, RFC 6675) go into the scoreboard, time decides what is lost
+//! (RACK-TLP, RFC 8985), CUBIC or Reno how much may be under way, proportional rate reduction how that
 //! shrinks, and duplicates that the peer reports (RFC 2883) undo what was no loss (RFC 3708). The timeout is that of RFC
 //! 6298, and a spurious one is noticed (F-RTO, RFC 5682).
 
