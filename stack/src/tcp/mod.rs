@@ -1,4 +1,5 @@
-//! TCP: one smoltcp control block per connection, and around it what smoltcp does not do.
+//! TCP: one smoltcp control block per connection for handshake, close and receiving, and around it what smoltcp does not do:
+//! sending, loss recovery, and what guards it.
 
 pub(crate) mod adapter;
 pub(crate) mod connection;

@@ -13,6 +13,8 @@ mod prr;
 mod rack;
 mod rtt;
 mod scoreboard;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::time::Duration;
