@@ -31,6 +31,9 @@ use crate::time::Instant;
 const LOCAL: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const REMOTE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 
+/// Room in front of the TCP header of a segment that is shown to smoltcp.
+pub(crate) const FRONT: usize = ip::V4_HEADER_LEN;
+
 /// Room for the TCP header and all its options, in bytes.
 const MAX_TCP_HEADER: usize = 60;
 
@@ -65,6 +68,11 @@ impl Path {
         self.shown_mtu() - ip::V4_HEADER_LEN - segment::HEADER_LEN
     }
 
+    /// The same, where the application has set a limit.
+    pub(crate) fn mss_within(self, limit: Option<u16>) -> usize {
+        limit.map_or_else(|| self.mss(), |limit| self.mss().min(limit.into()))
+    }
+
     /// Payload that fits a frame: of a super-frame, if there are any.
     pub(crate) fn frame_payload(self) -> usize {
         let headers = ethernet::HEADER_LEN + self.header_len() + segment::HEADER_LEN;
@@ -88,6 +96,13 @@ pub(crate) struct Outbound {
     pub(crate) segment_size: Option<u16>,
     /// It was sent before.
     pub(crate) again: bool,
+}
+
+impl Outbound {
+    /// An ordinary segment that was not sent before.
+    pub(crate) const fn new(frame: Frame) -> Self {
+        Self { frame, segment_size: None, again: false }
+    }
 }
 
 /// smoltcp panicked while it worked on a connection.
@@ -209,7 +224,7 @@ impl Tcb {
         self.ingress_on(&mut interface, now, bytes, tcp).map(drop)
     }
 
-    /// Shows a segment to smoltcp; `tcp` is the offset of its header in `bytes`, at least 20. The 20 bytes
+    /// Shows a segment to smoltcp; `tcp` is the offset of its header in `bytes`, at least [`FRONT`]. The bytes
     /// in front of it are overwritten. Returns the answer, if it has one at once.
     pub(crate) fn ingress(
         &mut self,
@@ -229,11 +244,11 @@ impl Tcb {
         tcp: usize,
     ) -> Result<Option<Outbound>, Panicked> {
         // A longer one does not fit smoltcp's header; the peer sends the cut rest, and its FIN, again.
-        let end = bytes.len().min(tcp - ip::V4_HEADER_LEN + usize::from(u16::MAX));
+        let end = bytes.len().min(tcp - FRONT + usize::from(u16::MAX));
         if end < bytes.len() {
             segment::clear_flag(&mut bytes[tcp..], segment::FIN);
         }
-        let packet = &mut bytes[tcp - ip::V4_HEADER_LEN..end];
+        let packet = &mut bytes[tcp - FRONT..end];
         ip::emit(packet, REMOTE.into(), LOCAL.into(), checksum::TCP, ip::DEFAULT_TTL);
         let mut wire = Wire::new(self.path, Some(packet));
         let sockets = &mut self.set.sockets;
@@ -420,7 +435,7 @@ impl TxToken for Tx<'_> {
         let mut frame = Frame::with_capacity(front + len);
         frame.set_len(front + len);
         let result = f(&mut frame.bytes_mut()[front..]);
-        *self.sent = Some(Outbound { frame, segment_size: None, again: false });
+        *self.sent = Some(Outbound::new(frame));
         result
     }
 }

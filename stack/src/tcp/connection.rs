@@ -16,7 +16,7 @@ use super::adapter::{Adapter, Outbound, Panicked, Path, State, Tcb};
 use super::delay::{ACK_DELAY, AckDelay, Arrival};
 use super::guard::{Guard, Verdict};
 use super::keepalive::{KeepAlive, Prober};
-use super::received::{FRONT, Received};
+use super::received::Received;
 use super::recovery::CongestionControl;
 use super::retries::Retries;
 use super::segment::{self, ACK, Arrived, FIN, RST, SYN, Segment, after};
@@ -123,8 +123,6 @@ pub(crate) struct Connection {
     /// A send found the ring full: it counts as full until half of it is free.
     blocked: bool,
     acks: AckDelay,
-    /// The acknowledgement that waits waits no more.
-    ack_now: bool,
     settings: Settings,
     prober: Prober,
     sender: Sender,
@@ -179,7 +177,7 @@ impl Connection {
     ) -> io::Result<Self> {
         let tcb = Tcb::new(path, settings.receive, settings.send)?;
         let Settings { manners, control, max_segment, .. } = settings;
-        let mss = path.mss().min(max_segment.map_or(usize::MAX, usize::from));
+        let mss = path.mss_within(max_segment);
         Ok(Self {
             tuple,
             listener: None,
@@ -204,7 +202,6 @@ impl Connection {
             write_shutdown: false,
             blocked: false,
             acks: AckDelay::new(settings.quick_ack),
-            ack_now: false,
             settings,
             prober: Prober::new(now),
             sender: Sender::new(isn, mss, path.frame_payload(), manners, control),
@@ -219,19 +216,16 @@ impl Connection {
         &mut self,
         adapter: &mut Adapter,
         now: Instant,
-        arrived: Arrived<'_>,
+        mut arrived: Arrived<'_>,
     ) -> Result<(Option<Outbound>, bool), Panicked> {
-        let Arrived { mut bytes, tcp, mut seg } = arrived;
         if self.dead {
             return Ok((None, false));
         }
         let (next, una) = (self.expected(), self.una());
-        match (self.guard.inbound(&mut bytes[tcp..], &seg, next, una), next) {
+        let verdict = self.guard.inbound(&mut arrived.bytes[arrived.tcp..], &arrived.seg, next, una);
+        match (verdict, next) {
             (Verdict::Pass, _) => {}
-            (Verdict::Cut(len), _) => {
-                bytes = &mut bytes[..arrived_len(tcp, &seg) - len];
-                (seg.payload_len, seg.flags) = (seg.payload_len - len, seg.flags & !FIN);
-            }
+            (Verdict::Cut(len), _) => arrived.cut(len),
             // smoltcp answers a keep-alive once a second at most (RFC 5961 section 7).
             (Verdict::Challenge, Some(next)) => {
                 let answer = self.hear(adapter, now, next.wrapping_sub(1), ACK)?;
@@ -239,15 +233,14 @@ impl Connection {
             }
             (Verdict::Drop | Verdict::Challenge, _) => return Ok((None, false)),
         }
-        if self.defers(&seg, next) {
+        if self.defers(&arrived.seg, next) {
             return Ok((None, false));
         }
-        let behind = self.behind_fin(&seg);
+        let behind = self.behind_fin(&arrived.seg);
         if behind > 0 {
-            bytes = &mut bytes[..arrived_len(tcp, &seg) - behind];
-            (seg.payload_len, seg.flags) = (seg.payload_len - behind, seg.flags & !FIN);
-            segment::clear_flag(&mut bytes[tcp..], FIN);
+            arrived.cut(behind);
         }
+        let seg = arrived.seg;
         let before = self.standing();
         self.quiet_since = now;
         self.prober.heard(now);
@@ -256,7 +249,7 @@ impl Connection {
             && seg.flags & (SYN | RST) == 0
             && self.guard.is_recent(&seg, next)
         {
-            self.acknowledged(now, bytes, tcp, &seg);
+            self.acknowledged(now, &arrived);
         }
         if self.una() != una {
             self.progress_at = now;
@@ -264,14 +257,14 @@ impl Connection {
         let answer = if self.concerns_sender_only(&seg, next) || (behind > 0 && seg.payload_len == 0) {
             None
         } else if let Some(edge) = self.keeps(&seg, next) {
-            let data = &bytes[tcp + seg.header_len..][..seg.payload_len];
+            let data = &arrived.bytes[arrived.tcp + seg.header_len..][..seg.payload_len];
             self.received.keep(&seg, data, edge);
             Some(self.say_what_waits(adapter, now)?)
         } else {
             if let Some(next) = next {
                 self.received.compare(&seg, next);
             }
-            self.pass_on(adapter, now, Arrived { bytes, tcp, seg })?
+            self.pass_on(adapter, now, arrived)?
         };
         if self.phase == Phase::Open && !self.orphan && self.is_flushed() {
             self.patience = None;
@@ -291,9 +284,9 @@ impl Connection {
     }
 
     /// Tells the sending side what an acceptable segment acknowledges.
-    fn acknowledged(&mut self, now: Instant, bytes: &[u8], tcp: usize, seg: &Segment) {
-        let (blocks, count) = segment::blocks(&bytes[tcp..], seg);
-        let acknowledged = self.sender.heard(now, seg, &blocks[..count]);
+    fn acknowledged(&mut self, now: Instant, arrived: &Arrived<'_>) {
+        let (blocks, count) = segment::blocks(&arrived.bytes[arrived.tcp..], &arrived.seg);
+        let acknowledged = self.sender.heard(now, &arrived.seg, &blocks[..count]);
         self.tcb.acknowledged(acknowledged);
     }
 
@@ -336,7 +329,6 @@ impl Connection {
                 timeout: self.sender.timeout(),
             },
         );
-        self.ack_now |= at_once;
         self.tcb.set_ack_delay(if at_once { Duration::ZERO } else { ACK_DELAY });
         if self.established && seg.has(ACK) {
             segment::set_ack(&mut bytes[tcp..], self.shown_ack());
@@ -377,10 +369,7 @@ impl Connection {
             && let Some((seq, mut bytes)) = self.received.take(next)
         {
             self.tcb.set_ack_delay(Duration::ZERO);
-            let (ack, window) = (self.shown_ack(), self.guard.offered());
-            let Tuple { local_port, remote_port, .. } = self.tuple;
-            segment::emit(&mut bytes[FRONT..], remote_port, local_port, seq, ack, ACK, window);
-            self.tcb.ingress(adapter, now, &mut bytes, FRONT).map_err(|panicked| self.broke(panicked))?;
+            self.show(adapter, now, &mut bytes, seq, ACK)?;
             moved = true;
             if self.expected() == Some(next) {
                 // smoltcp did not take it.
@@ -574,11 +563,6 @@ struct Standing {
     received: usize,
     /// Whether a sender that found the ring full still waits.
     blocked: bool,
-}
-
-/// Where a segment ends whose header stands at `tcp`.
-const fn arrived_len(tcp: usize, seg: &Segment) -> usize {
-    tcp + seg.header_len + seg.payload_len
 }
 
 /// Whether smoltcp has taken the peer's FIN in that state.

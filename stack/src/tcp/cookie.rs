@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use super::adapter::FRONT;
 use super::connection::{Connection, Settings, Tuple};
 use super::demux::settings;
 use super::isn::{Purpose, Secret};
@@ -70,8 +71,8 @@ impl Engine {
         let Arrived { bytes, tcp, seg } = arrived;
         let mss = segment::option(&bytes[*tcp..], seg, MSS).and_then(|mss| mss.first_chunk().copied());
         let isn = make(&self.secret, &tuple, now, seg, mss.map(u16::from_be_bytes));
-        let own = u16::try_from(self.path(now, &hop, tuple.remote).mss()).unwrap_or(u16::MAX);
-        let own = options.max_segment.map_or(own, |most| own.min(most));
+        let own = self.path(now, &hop, tuple.remote).mss_within(options.max_segment);
+        let own = u16::try_from(own).unwrap_or(u16::MAX);
         let window = u16::try_from(options.recv_buffer).unwrap_or(u16::MAX);
         let ack = seg.seq.wrapping_add(1);
         self.counters.syn_cookies_sent += 1;
@@ -116,7 +117,6 @@ impl Engine {
         }
         let Ok(hop) = self.route_back(interface, tuple.remote) else { return true };
         // smoltcp hears the SYN again, and what it answers is what has left already.
-        const FRONT: usize = ip::V4_HEADER_LEN;
         let mut syn = [0; FRONT + HEADER_LEN];
         let (irs, isn) = (arrived.seg.seq.wrapping_sub(1), arrived.seg.ack.wrapping_sub(1));
         let header = &mut syn[FRONT..];

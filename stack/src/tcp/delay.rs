@@ -41,6 +41,8 @@ pub(crate) struct AckDelay {
     owed: usize,
     /// When the acknowledgement that waits has waited long enough.
     due: Option<Instant>,
+    /// It leaves now, whatever smoltcp waits for.
+    at_once: bool,
     /// So many more leave at once.
     quick: usize,
     /// The application answers what it receives.
@@ -54,7 +56,15 @@ pub(crate) struct AckDelay {
 impl AckDelay {
     /// Of a fresh connection, which begins as interactive unless `quick`.
     pub(crate) const fn new(quick: bool) -> Self {
-        Self { owed: 0, due: None, quick: 0, interactive: !quick, heard: None, segment: LEAST_SEGMENT }
+        Self {
+            owed: 0,
+            due: None,
+            at_once: false,
+            quick: 0,
+            interactive: !quick,
+            heard: None,
+            segment: LEAST_SEGMENT,
+        }
     }
 
     /// Takes note of a segment. True if its acknowledgement leaves at once.
@@ -73,6 +83,7 @@ impl AckDelay {
         self.interactive |= fin;
         // RFC 9293 section 3.8.6.3: at least every second full-sized segment.
         if self.owed >= 2 * self.segment || (len > 0 && self.is_quick() && self.quick > 0) {
+            self.at_once = true;
             return true;
         }
         if self.owed > 0 {
@@ -89,7 +100,7 @@ impl AckDelay {
         if self.due.is_some_and(|due| due <= now) {
             self.interactive = false;
         }
-        (self.owed, self.due) = (0, None);
+        (self.owed, self.due, self.at_once) = (0, None, false);
     }
 
     /// Data has left: an answer, if it was soon enough.
@@ -97,19 +108,21 @@ impl AckDelay {
         self.interactive |= self.heard.is_some_and(|heard| now - heard < SOON);
     }
 
-    /// `TCP_QUICKACK`, for the time being.
-    pub(crate) const fn set_quick(&mut self, quick: bool) {
+    /// `TCP_QUICKACK`, for the time being. True if an acknowledgement leaves that waited.
+    pub(crate) const fn set_quick(&mut self, quick: bool) -> bool {
         self.interactive = !quick;
+        self.at_once |= quick && self.owed > 0;
+        self.at_once
+    }
+
+    /// Whether an acknowledgement is to leave now; asked once.
+    pub(crate) const fn take_at_once(&mut self) -> bool {
+        std::mem::replace(&mut self.at_once, false)
     }
 
     /// What `TCP_QUICKACK` shows: acknowledgements do not wait for answers of the application.
     pub(crate) const fn is_quick(&self) -> bool {
         !self.interactive
-    }
-
-    /// Whether an acknowledgement waits.
-    pub(crate) const fn is_owed(&self) -> bool {
-        self.owed > 0
     }
 }
 

@@ -27,8 +27,8 @@ pub(crate) struct Guard {
     offered_shift: u8,
     /// Sequence number of the peer's SYN.
     irs: Option<u32>,
-    /// How often our SYN or SYN-ACK has left.
-    syns_left: u32,
+    /// Whether our SYN or SYN-ACK has left.
+    syn_left: bool,
     /// Whether the last segment that left had no SYN.
     synchronized: bool,
     /// Whether smoltcp knows the window that it gave last: the one of its SYN-ACK it takes for a scaled one.
@@ -62,7 +62,7 @@ impl Guard {
             shift: 0,
             offered_shift: u8::try_from(bits.saturating_sub(16)).unwrap_or(14),
             irs: None,
-            syns_left: 0,
+            syn_left: false,
             synchronized: false,
             scaled: false,
             sent: None,
@@ -100,7 +100,7 @@ impl Guard {
         }
         if seg.has(SYN) {
             // smoltcp subtracts past zero when it hears a bare SYN before its own has left.
-            if self.syns_left == 0 && self.irs.is_none() && self.sent.is_some() {
+            if !self.syn_left && self.irs.is_none() && self.sent.is_some() {
                 return Verdict::Drop;
             }
             // RFC 9293 section 3.10.7.3: a SYN-ACK of something else teaches nothing.
@@ -143,7 +143,6 @@ impl Guard {
             let limit = irs.wrapping_add(1).wrapping_add(self.capacity.min(65_535));
             if after(seg.end(), limit) {
                 let rest = limit.wrapping_sub(seg.seq) as usize;
-                segment::clear_flag(bytes, FIN);
                 return if after(limit, seg.seq) {
                     Verdict::Cut(seg.payload_len.saturating_sub(rest))
                 } else {
@@ -286,7 +285,7 @@ impl Guard {
             // A SYN-ACK that is sent again has the last window once more.
             self.scaled = !syn;
         }
-        self.syns_left += u32::from(syn);
+        self.syn_left |= syn;
         if seg.has(ACK) {
             // RFC 7323 section 2.2: in a SYN-ACK it is not scaled.
             let (window, shift) = if syn { (seg.window >> self.shift, 0) } else { (seg.window, self.shift) };

@@ -6,11 +6,10 @@
 
 use std::collections::VecDeque;
 
+use super::adapter::FRONT;
 use super::segment::{HEADER_LEN, Segment, after};
-use crate::net::ip;
 
 /// Room in front of the data of a piece, for the headers that smoltcp wants.
-pub(crate) const FRONT: usize = ip::V4_HEADER_LEN;
 const HEADERS: usize = FRONT + HEADER_LEN;
 /// Bytes of data in a piece, so that it makes one segment.
 const MOST_IN_PIECE: usize = 32 * 1024;

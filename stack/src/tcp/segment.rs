@@ -86,6 +86,17 @@ pub(crate) struct Arrived<'a> {
     pub(crate) seg: Segment,
 }
 
+impl Arrived<'_> {
+    /// Takes so many bytes of data off its end, and with them the FIN behind.
+    pub(crate) fn cut(&mut self, len: usize) {
+        let end = self.tcp + self.seg.header_len + self.seg.payload_len - len;
+        self.bytes = &mut std::mem::take(&mut self.bytes)[..end];
+        clear_flag(&mut self.bytes[self.tcp..], FIN);
+        self.seg.payload_len -= len;
+        self.seg.flags &= !FIN;
+    }
+}
+
 /// What a peer says in its SYN about the connection to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offer {

@@ -91,7 +91,6 @@ pub(crate) struct Sender {
     /// The end of the last segment that was not full.
     small_end: u64,
     recovery: Recovery,
-    control: CongestionControl,
     /// When the peer is asked for its window, and the pause before.
     asks_at: Option<(Instant, Duration)>,
     corked_since: Option<Instant>,
@@ -128,7 +127,6 @@ impl Sender {
             manners,
             small_end: FIRST,
             recovery: Recovery::new(control, FIRST, mss, false),
-            control,
             asks_at: None,
             corked_since: None,
             pushed: false,
@@ -150,7 +148,8 @@ impl Sender {
         (self.window_seq, self.window, self.largest) = (seq, window, window);
         self.edge = self.una + window;
         let (mss, frame) = (self.mss, self.frame);
-        self.recovery = Recovery::new(self.control, FIRST, mss.min(self.offered_mss), offer.selective);
+        let control = self.recovery.control();
+        self.recovery = Recovery::new(control, FIRST, mss.min(self.offered_mss), offer.selective);
         self.set_sizes(mss as usize, frame as usize);
         if let Some(measured) = measured {
             self.recovery.handshake(now, measured);
@@ -174,7 +173,6 @@ impl Sender {
     }
 
     pub(crate) const fn set_control(&mut self, control: CongestionControl) {
-        self.control = control;
         self.recovery.set_control(control);
     }
 
@@ -254,7 +252,7 @@ impl Sender {
     /// acknowledged now that were not before.
     pub(crate) fn heard(&mut self, now: Instant, seg: &Segment, blocks: &[(u32, u32)]) -> usize {
         let Some(ack) = self.position(seg.ack).filter(|ack| (self.una..=self.next).contains(ack)) else {
-            // An old one: only what arrived twice may be news (RFC 2883).
+            // An old one says nothing new.
             return 0;
         };
         let window = u64::from(seg.window) << self.shift;
@@ -346,11 +344,15 @@ impl Sender {
             return self.ask(now, window);
         }
         let mut len = available.min(window).min(self.frame);
-        if len < available || self.is_corked(now) {
-            // Of what goes on behind it, whole segments.
-            len = if len >= self.mss || self.is_corked(now) { len / self.mss * self.mss } else { len };
-        } else if !len.is_multiple_of(self.mss) && !self.may_be_small() {
-            len = len / self.mss * self.mss;
+        let whole = len / self.mss * self.mss;
+        let runt = match (len < available, whole) {
+            // Of what goes on behind it, whole segments, if there are any.
+            (true, 1..) => false,
+            (true, 0) => !self.is_corked(now),
+            (false, _) => !self.is_corked(now) && self.may_be_small(),
+        };
+        if !runt {
+            len = whole;
         }
         if len == 0 && available > 0 {
             let until = self.corked_since.filter(|_| self.manners.cork).map(|since| since + CORKED);
@@ -452,9 +454,6 @@ impl Sender {
     /// Does what is due. True if full segments seem not to fit the path: nothing was acknowledged for several timeouts
     /// (RFC 8899, RFC 4821 section 7.7).
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
-        if self.recovery.poll_timeout().is_none_or(|at| now < at) {
-            return false;
-        }
         let expired = self.recovery.handle_timeout(now);
         self.timeouts += u64::from(expired);
         expired && self.recovery.timeouts() >= SUSPICIOUS && self.next - self.una >= self.mss

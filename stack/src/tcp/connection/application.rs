@@ -37,18 +37,13 @@ impl Connection {
             }
         }
         self.sender.set_manners(options.manners());
-        if options.congestion_control != self.settings.control {
-            self.settings.control = options.congestion_control;
-            self.sender.set_control(options.congestion_control);
-        }
+        self.sender.set_control(options.congestion_control);
     }
 
     /// `TCP_QUICKACK`: acknowledges at once for the time being, or waits for answers. True if an acknowledgement leaves
     /// that waited.
     pub(crate) const fn set_quick_ack(&mut self, quick: bool) -> bool {
-        self.acks.set_quick(quick);
-        self.ack_now |= quick && self.acks.is_owed();
-        self.ack_now
+        self.acks.set_quick(quick)
     }
 
     pub(crate) const fn quick_ack(&self) -> bool {
@@ -66,8 +61,7 @@ impl Connection {
 
     /// Bytes of data in the segments of both sides at most, whatever the peer takes.
     pub(super) fn largest_segment(&self) -> usize {
-        let most = self.tcb.path().mss();
-        self.settings.max_segment.map_or(most, |set| most.min(set.into()))
+        self.tcb.path().mss_within(self.settings.max_segment)
     }
 
     /// How long what was sent may go without an answer.

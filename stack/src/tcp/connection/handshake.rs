@@ -85,7 +85,7 @@ impl Connection {
             says |= !opening.deferred || opening.timeouts >= self.settings.defer_accept.count();
         }
         let opening = self.opening.as_ref().filter(|_| says)?;
-        let out = Outbound { frame: Frame::from_slice(&opening.frame), segment_size: None, again: true };
+        let out = Outbound { again: true, ..Outbound::new(Frame::from_slice(&opening.frame)) };
         self.left(now, &out, false);
         Some(out)
     }

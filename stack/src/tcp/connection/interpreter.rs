@@ -3,8 +3,7 @@
 use super::{Connection, Phase, Tuple};
 use crate::error::Error;
 use crate::link::Frame;
-use crate::net::{ethernet, ip};
-use crate::tcp::adapter::{Adapter, Outbound, Panicked, Path, State};
+use crate::tcp::adapter::{Adapter, FRONT, Outbound, Panicked, Path, State};
 use crate::tcp::keepalive::Step;
 use crate::tcp::segment::{self, ACK, after};
 use crate::time::Instant;
@@ -27,14 +26,7 @@ impl Connection {
         seq: u32,
         flags: u8,
     ) -> Result<Option<Outbound>, Panicked> {
-        const FRONT: usize = ip::V4_HEADER_LEN;
-        let mut bytes = [0; FRONT + segment::HEADER_LEN];
-        let ack = self.shown_ack();
-        let window = self.guard.offered();
-        let Tuple { local_port, remote_port, .. } = self.tuple;
-        segment::emit(&mut bytes[FRONT..], remote_port, local_port, seq, ack, flags, window);
-        let mut answer =
-            self.tcb.ingress(adapter, now, &mut bytes, FRONT).map_err(|panicked| self.broke(panicked))?;
+        let mut answer = self.show(adapter, now, &mut [0; FRONT + segment::HEADER_LEN], seq, flags)?;
         if let Some(answer) = &mut answer {
             self.label(answer);
             self.left(now, answer, true);
@@ -42,20 +34,37 @@ impl Connection {
         Ok(answer)
     }
 
-    /// Writes a header that acknowledges and offers what was said last.
-    pub(super) fn emit(&self, header: &mut [u8], seq: u32, flags: u8) {
+    /// Shows smoltcp data, or nothing, as if the peer said it now: `bytes` has room for headers in front of it.
+    pub(super) fn show(
+        &mut self,
+        adapter: &mut Adapter,
+        now: Instant,
+        bytes: &mut [u8],
+        seq: u32,
+        flags: u8,
+    ) -> Result<Option<Outbound>, Panicked> {
+        let (ack, window) = (self.shown_ack(), self.guard.offered());
+        let Tuple { local_port, remote_port, .. } = self.tuple;
+        segment::emit(&mut bytes[FRONT..], remote_port, local_port, seq, ack, flags, window);
+        self.tcb.ingress(adapter, now, bytes, FRONT).map_err(|panicked| self.broke(panicked))
+    }
+
+    /// A frame for so many bytes of data, which are still to be written, with a header that acknowledges and offers what
+    /// was said last.
+    pub(super) fn compose(&self, seq: u32, flags: u8, len: usize) -> Frame {
+        let front = self.front();
+        let mut frame = Frame::with_capacity(front + segment::HEADER_LEN + len);
+        frame.set_len(front + segment::HEADER_LEN + len);
         let (ack, window) = self.guard.advertised();
         let Tuple { local_port, remote_port, .. } = self.tuple;
+        let header = &mut frame.bytes_mut()[front..];
         segment::emit(header, local_port, remote_port, seq, ack.unwrap_or(0), flags, window);
+        frame
     }
 
     /// A segment without data that smoltcp does not send by itself.
     pub(super) fn say(&self, seq: u32, flags: u8) -> Outbound {
-        let front = ethernet::HEADER_LEN + ip::header_len(self.tuple.remote);
-        let mut frame = Frame::with_capacity(front + segment::HEADER_LEN);
-        frame.set_len(front + segment::HEADER_LEN);
-        self.emit(&mut frame.bytes_mut()[front..], seq, flags);
-        Outbound { frame, segment_size: None, again: false }
+        Outbound::new(self.compose(seq, flags, 0))
     }
 
     /// The network says that the segment with that number was too long for a path whose MTU is `mtu`. False if that

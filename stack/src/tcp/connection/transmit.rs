@@ -3,7 +3,6 @@
 
 use super::{Connection, Phase};
 use crate::error::Error;
-use crate::link::Frame;
 use crate::net::ethernet;
 use crate::tcp::adapter::{Adapter, Outbound, Panicked, State};
 use crate::tcp::delay::ACK_DELAY;
@@ -37,18 +36,15 @@ impl Connection {
             return Ok((None, before != self.standing()));
         }
         let mut out = self.ask_if_silent(now).or_else(|| self.say_syn_again(now));
-        if out.is_none() && self.established && self.tcb.state() != State::Closed {
+        if out.is_none() && self.may_send_data() {
             out = self.data(adapter, now)?;
         }
         if out.is_none() {
             out = self.egress(adapter, now)?;
         }
-        if out.is_none() && self.ack_now {
-            // smoltcp still waits.
-            self.ack_now = false;
-            if self.expected() != self.guard.acknowledged() {
-                out = Some(self.say_what_waits(adapter, now)?);
-            }
+        // smoltcp may still wait.
+        if out.is_none() && self.acks.take_at_once() && self.expected() != self.guard.acknowledged() {
+            out = Some(self.say_what_waits(adapter, now)?);
         }
         self.follow(before.state, None);
         Ok((out, before != self.standing()))
@@ -60,17 +56,18 @@ impl Connection {
             return None;
         }
         let gives_up = self.gives_up_at().filter(|_| self.tcb.has_peer());
-        let mut due =
-            [self.tcb.poll_at(adapter, now), gives_up, self.asks_at(), self.says_syn_at(), None, None];
-        if self.established && self.tcb.state() != State::Closed {
-            due[4] = self.sender.poll_timeout();
-            due[5] = match self.sender.plan(now) {
-                Plan::Wait(until) => until,
-                // It is held back for the rest of a super-frame.
-                Plan::Send(_) | Plan::Ask => Some(now),
-            };
-        }
-        due.into_iter().flatten().min()
+        let data = self.may_send_data().then(|| match self.sender.plan(now) {
+            Plan::Wait(until) => [self.sender.poll_timeout(), until],
+            // It is held back for the rest of a super-frame.
+            Plan::Send(_) | Plan::Ask => [Some(now), None],
+        });
+        let others = [self.tcb.poll_at(adapter, now), gives_up, self.asks_at(), self.says_syn_at()];
+        others.into_iter().chain(data.into_iter().flatten()).flatten().min()
+    }
+
+    /// Whether the sending side has anything to do: between the handshake and the end.
+    fn may_send_data(&self) -> bool {
+        self.established && self.tcb.state() != State::Closed
     }
 
     /// smoltcp forgets unread data when TIME-WAIT ends, so it does not end before the data was taken. The
@@ -108,13 +105,9 @@ impl Connection {
             self.tcb.close();
         }
         self.acknowledge_along(adapter, now, piece.fin)?;
-        let front = ethernet::HEADER_LEN + self.tcb.path().header_len();
-        let len = front + segment::HEADER_LEN + piece.len;
-        let mut frame = Frame::with_capacity(len);
-        frame.set_len(len);
-        let (header, payload) = frame.bytes_mut()[front..].split_at_mut(segment::HEADER_LEN);
         let flags = ACK | if piece.fin { FIN } else { 0 } | if piece.push { PSH } else { 0 };
-        self.emit(header, self.sender.seq(piece.start), flags);
+        let mut frame = self.compose(self.sender.seq(piece.start), flags, piece.len);
+        let payload = &mut frame.bytes_mut()[self.front() + segment::HEADER_LEN..];
         self.tcb.copy_queued(self.sender.offset(piece.start), payload);
         let mss = self.sender.mss();
         let segment_size = if piece.len > mss { u16::try_from(mss).ok() } else { None };
@@ -134,8 +127,10 @@ impl Connection {
         }
         // By then its patience with an acknowledgement is over.
         let said = self.tcb.egress(adapter, now + ACK_DELAY).map_err(|panicked| self.broke(panicked))?;
-        if let Some(said) = said {
-            self.note_said(now, said);
+        if let Some(seg) = said.and_then(|said| self.parse(&said)) {
+            // It knows neither the numbers of the sending side nor when a FIN is due.
+            let seg = Segment { seq: self.sender.next(), flags: seg.flags & !FIN, ..seg };
+            self.note(now, &seg, true);
         }
         Ok(())
     }
@@ -173,7 +168,7 @@ impl Connection {
     /// said.
     pub(super) fn label(&mut self, out: &mut Outbound) -> bool {
         let Some(seg) = self.parse(out) else { return true };
-        let at = out.frame.len() - seg.header_len - seg.payload_len;
+        let at = self.front();
         if seg.has(SYN)
             && let Some(most) = self.settings.max_segment
         {
@@ -198,27 +193,24 @@ impl Connection {
         acknowledged != Some(seg.ack) || window != seg.window || count > 0
     }
 
-    /// Notes what smoltcp believes to have said; what is reported once is not lost with it.
-    fn note_said(&mut self, now: Instant, mut said: Outbound) {
-        let Some(seg) = self.parse(&said) else { return };
-        let at = said.frame.len() - seg.header_len - seg.payload_len;
-        let bytes = &mut said.frame.bytes_mut()[at..];
-        segment::set_seq(bytes, self.sender.next());
-        segment::clear_flag(bytes, FIN);
-        self.left(now, &said, true);
-    }
-
     /// Notes what a leaving segment says, one of smoltcp's or one of ours.
     pub(super) fn left(&mut self, now: Instant, out: &Outbound, smoltcps: bool) {
-        self.acks.left(now);
-        self.ack_now = false;
         if let Some(seg) = self.parse(out) {
-            self.guard.outbound(&seg, smoltcps);
+            self.note(now, &seg, smoltcps);
         }
     }
 
+    fn note(&mut self, now: Instant, seg: &Segment, smoltcps: bool) {
+        self.acks.left(now);
+        self.guard.outbound(seg, smoltcps);
+    }
+
+    /// Where the TCP header stands in a frame.
+    pub(super) fn front(&self) -> usize {
+        ethernet::HEADER_LEN + self.tcb.path().header_len()
+    }
+
     fn parse(&self, out: &Outbound) -> Option<Segment> {
-        let front = ethernet::HEADER_LEN + self.tcb.path().header_len();
-        Segment::parse(out.frame.bytes().get(front..)?)
+        Segment::parse(out.frame.bytes().get(self.front()..)?)
     }
 }

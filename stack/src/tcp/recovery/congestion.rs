@@ -86,8 +86,14 @@ impl Congestion {
     }
 
     pub(super) const fn set_control(&mut self, control: CongestionControl) {
-        self.control = control;
-        self.cubic.forget_epoch();
+        if self.control as u8 != control as u8 {
+            self.control = control;
+            self.cubic.forget_epoch();
+        }
+    }
+
+    pub(super) const fn control(&self) -> CongestionControl {
+        self.control
     }
 
     /// Grows the window.

@@ -22,15 +22,13 @@ use std::time::Duration;
 pub use self::congestion::CongestionControl;
 use self::congestion::{Before, Congestion, Progress};
 use self::prr::Prr;
-use self::rack::Rack;
+use self::rack::{DUPLICATES, Rack};
 use self::rtt::RoundTrips;
 use self::scoreboard::{Delivered, Scoreboard, State};
 use crate::time::Instant;
 
 /// RFC 8985 section 7.2: how long a peer may keep an acknowledgement of a single segment back.
 const DELAYED_ACKNOWLEDGEMENT: Duration = Duration::from_millis(200);
-/// Duplicate acknowledgements that say that a segment is lost, if the peer says no more (RFC 5681 section 3.2).
-const DUPLICATES: u32 = 3;
 /// Of an early estimate of the round trip, before there is one (RFC 8985 section 7.2).
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 
@@ -91,7 +89,7 @@ pub(crate) struct Recovery {
     mss: u64,
     /// Whether the peer acknowledges selectively.
     selective: bool,
-    duplicates: u32,
+    duplicates: u64,
     /// Everything below is acknowledged.
     una: u64,
     /// The end of what was sent.
@@ -140,6 +138,10 @@ impl Recovery {
     pub(crate) const fn set_mss(&mut self, mss: u64) {
         self.mss = mss;
         self.congestion.set_mss(mss);
+    }
+
+    pub(crate) const fn control(&self) -> CongestionControl {
+        self.congestion.control()
     }
 
     pub(crate) const fn set_control(&mut self, control: CongestionControl) {
@@ -227,14 +229,13 @@ impl Recovery {
         self.arm_probe(now);
     }
 
-    /// Takes an acknowledgement in. True if it was news.
-    pub(crate) fn heard(&mut self, now: Instant, heard: &Heard<'_>) -> bool {
+    /// Takes an acknowledgement in.
+    pub(crate) fn heard(&mut self, now: Instant, heard: &Heard<'_>) {
         let Heard { ack, blocks, bare } = *heard;
         let ack = ack.min(self.next);
         let moved = ack > self.una;
         let too_soon = self.trips.shortest().and_then(|shortest| now.checked_sub(shortest));
         let mut delivered = Delivered { too_soon, ..Delivered::default() };
-        let flying = self.board.flying();
         let duplicate = self.duplicate_in(ack, blocks);
         if moved {
             if !self.selective {
@@ -249,11 +250,11 @@ impl Recovery {
             for block in blocks.iter().skip(usize::from(duplicate.is_some())) {
                 self.board.acknowledge_selectively(block.clone(), self.mss, &mut delivered);
             }
-        } else if bare && !moved && flying > 0 {
+        } else if bare && !moved && self.board.flying() > 0 {
             self.another_duplicate(&mut delivered);
         }
         if delivered.bytes == 0 && duplicate.is_none() {
-            return false;
+            return;
         }
         let measured = self.measure(now, &delivered);
         if delivered.in_order > 0 {
@@ -270,7 +271,6 @@ impl Recovery {
         let lost = self.detect(now);
         self.follow(now, &delivered, measured, lost);
         self.arm_probe(now);
-        true
     }
 
     /// The block that says that something arrived twice (RFC 2883 section 4): it is the first, and lies below the
@@ -284,7 +284,7 @@ impl Recovery {
     /// A duplicate of the last acknowledgement of a peer that says no more: something behind the hole has arrived.
     fn another_duplicate(&mut self, delivered: &mut Delivered) {
         self.duplicates += 1;
-        let from = self.una + u64::from(self.duplicates) * self.mss;
+        let from = self.una + self.duplicates * self.mss;
         self.board.acknowledge_selectively(from..from + self.mss, self.mss, delivered);
     }
 
@@ -309,9 +309,9 @@ impl Recovery {
             // NewReno (RFC 6582): what is acknowledged in part shows the next hole.
             return if due { self.board.lose_first(head) } else { 0 };
         }
-        let trips = (self.trips.shortest(), self.trips.smoothed());
         let sacked = self.board.sacked() / self.mss;
-        let (lost, again) = self.rack.detect(now, &mut self.board, trips, self.mode != Mode::Open, sacked);
+        let repairing = self.mode != Mode::Open;
+        let (lost, again) = self.rack.detect(now, &mut self.board, &self.trips, repairing, sacked);
         self.reorder_at = again;
         lost
     }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use super::rtt::RoundTrips;
 use super::scoreboard::{Scoreboard, State, Stretch};
 use crate::time::Instant;
 
 /// RFC 8985 section 6.2.4: how many recoveries a wider window for reordering lasts.
 const PERSIST: u8 = 16;
-/// Segments selectively acknowledged that are enough without waiting (DupThresh of RFC 5681).
-const DUPLICATES: u64 = 3;
+/// Segments that have arrived behind a hole, or duplicate acknowledgements of a peer that says no more, that are enough
+/// without waiting (DupThresh of RFC 5681 section 3.2).
+pub(super) const DUPLICATES: u64 = 3;
 
 /// What was delivered last, and how far the path has reordered.
 #[derive(Clone, Copy, Debug)]
@@ -68,22 +70,21 @@ impl Rack {
     }
 
     /// How late a segment may be (section 6.2, step 4).
-    fn window(&self, trips: (Option<Duration>, Option<Duration>), repairing: bool, sacked: u64) -> Duration {
+    fn window(&self, trips: &RoundTrips, repairing: bool, sacked: u64) -> Duration {
         if !self.reordered && (repairing || sacked >= DUPLICATES) {
             return Duration::ZERO;
         }
-        let (shortest, smoothed) = trips;
-        let wanted = shortest.unwrap_or(Duration::ZERO) * self.quarters / 4;
-        smoothed.map_or(wanted, |smoothed| wanted.min(smoothed))
+        let wanted = trips.shortest().unwrap_or(Duration::ZERO) * self.quarters / 4;
+        trips.smoothed().map_or(wanted, |smoothed| wanted.min(smoothed))
     }
 
     /// Deems lost what left so long before the newest that was delivered (section 6.2, step 5). Gives how much that is,
-    /// and when to look again. `trips` are the shortest and the smoothed round trip, `sacked` counts segments.
+    /// and when to look again. `sacked` counts segments.
     pub(super) fn detect(
         &self,
         now: Instant,
         board: &mut Scoreboard,
-        trips: (Option<Duration>, Option<Duration>),
+        trips: &RoundTrips,
         repairing: bool,
         sacked: u64,
     ) -> (u64, Option<Instant>) {

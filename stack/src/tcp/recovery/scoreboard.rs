@@ -85,7 +85,7 @@ impl Delivered {
 #[derive(Debug, Default)]
 pub(super) struct Scoreboard {
     stretches: VecDeque<Stretch>,
-    /// Bytes in each state but the lost that nobody has sent again, which is the rest.
+    /// Bytes in these states; the selectively acknowledged are the rest.
     flying: u64,
     lost: u64,
     /// End of what was delivered that lies highest.
@@ -249,7 +249,7 @@ impl Scoreboard {
         for stretch in &mut self.stretches {
             if stretch.state == State::Sacked {
                 stretch.state = State::Flying;
-                self.flying += stretch.end - stretch.start;
+                self.flying += stretch.len();
             }
         }
         self.highest = self.stretches.front().map_or(self.highest, |first| first.start);
