@@ -51,6 +51,7 @@ pub(crate) fn join_accepted(
     match joined {
         Ok((fd, socket)) => {
             socket.shared.settings.inherit(&listener.settings);
+            socket.shared.settings.apply(&fd)?;
             socket.shared.set_names(cx.engine.local_address(id).ok(), Some(peer));
             socket.shared.set_phase(Phase::Connected);
             // What arrived with the handshake.

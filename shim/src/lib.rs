@@ -71,7 +71,9 @@
 //! | a connect that did not wait and was refused | make a new socket for another try |
 //! | plain shutdown(2) of both directions with something unread | resets the connection |
 //! | `MSG_TRUNC` on a stream | copies what it receives |
-//! | `MSG_OOB`, `MSG_MORE` and other flags | `EOPNOTSUPP` |
+//! | `MSG_MORE` and other flags | `EOPNOTSUPP` |
+//! | poll(2) with nothing but an urgent byte to receive | `IN\|OUT\|PRI`; TCP shows `OUT\|PRI` |
+//! | `POLLPRI`, SIGURG | come with the urgent byte itself, behind what waits in front of it beyond some hundred KB; TCP knows of it earlier |
 //! | signals | do not interrupt a call of this crate that waits |
 //! | `FIONREAD` | counts what is in the pair; `TIOCOUTQ` shows the kernel's memory, not bytes |
 //! | bytes in the pair | add up to some hundred KB to the window and to `SO_SNDBUF` for plain calls |
@@ -99,21 +101,22 @@ mod state;
 mod sys;
 mod table;
 mod transfer;
+mod urgent;
 
 pub use close::close;
 pub use socket::{
     accept, accept4, bind, connect, disconnect, getpeername, getsockname, getsockopt, getsockopt_int, listen,
     msocket, read, recv, recvfrom, send, sendto, set_nonblocking, setsockopt, setsockopt_int, shutdown,
-    socket, write,
+    sockatmark, socket, write,
 };
 pub use stack::{Builder, SetupError, Stack, default_stack, set_default_stack};
 pub use sys::constants::{
     AF_INET, AF_INET6, AF_UNIX, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP,
     IPV6_V6ONLY, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SHUT_RD, SHUT_RDWR,
-    SHUT_WR, SO_ACCEPTCONN, SO_BROADCAST, SO_DOMAIN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_PROTOCOL,
-    SO_RCVBUF, SO_RCVTIMEO, SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO, SO_TYPE, SOCK_CLOEXEC, SOCK_DGRAM,
-    SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_CONGESTION, TCP_CORK, TCP_DEFER_ACCEPT, TCP_KEEPCNT,
-    TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_LINGER2, TCP_MAXSEG, TCP_NODELAY, TCP_QUICKACK, TCP_SYNCNT,
+    SHUT_WR, SO_ACCEPTCONN, SO_BROADCAST, SO_DOMAIN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE,
+    SO_PROTOCOL, SO_RCVBUF, SO_RCVTIMEO, SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO, SO_TYPE, SOCK_CLOEXEC,
+    SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_CONGESTION, TCP_CORK, TCP_DEFER_ACCEPT,
+    TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_LINGER2, TCP_MAXSEG, TCP_NODELAY, TCP_QUICKACK, TCP_SYNCNT,
     TCP_USER_TIMEOUT,
 };
 

@@ -13,9 +13,13 @@
 //! it, and leaves it as the *sentinel*. A new pair gets one before the application can write. So
 //! `FIONREAD` of the engine's end says one more than what is new.
 //!
+//! What is urgent keeps its mark on the way: the kernel has `MSG_OOB` on AF_UNIX streams, too. On the engine's end the
+//! marked byte stays among the others (`SO_OOBINLINE`), and a read stops in front of it.
+//!
 //! Datagrams travel through a `SOCK_SEQPACKET` pair: unlike `SOCK_DGRAM`, its engine end is told when
 //! the application closes.
 
+use crate::sys::mark;
 use ioth_stack::Kind;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -58,6 +62,7 @@ impl Pair {
         sockopt::set_socket_send_buffer_size(&application, ROOM)?;
         if kind == Kind::Stream {
             sockopt::set_socket_send_buffer_size(&engine, ROOM)?;
+            sockopt::set_socket_oobinline(&engine, true)?;
             send(&application, &[0], SendFlags::DONTWAIT)?;
         }
         let cookie = sockopt::socket_cookie(&application)?;
@@ -71,23 +76,29 @@ pub(crate) fn written(end: BorrowedFd<'_>) -> usize {
     usize::try_from(waiting).unwrap_or(0).saturating_sub(1)
 }
 
+/// What the engine took from its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// So many bytes.
+    pub(crate) len: usize,
+    /// The last of them is urgent.
+    pub(crate) urgent: bool,
+}
+
 /// Reads up to `new` bytes, of which [`written`] said that they are there, behind the sentinel; the
 /// last one becomes the new sentinel. Says how many bytes of `room` it filled.
-pub(crate) fn take(end: BorrowedFd<'_>, new: usize, room: &mut [u8]) -> usize {
+pub(crate) fn take(end: BorrowedFd<'_>, new: usize, room: &mut [u8]) -> Taken {
     let want = new.min(room.len());
     if want == 0 {
-        return 0;
+        return Taken::default();
     }
     let mut sentinel = [0];
     let (body, _) = room.split_at_mut(want - 1);
     let mut parts = [IoSliceMut::new(&mut sentinel), IoSliceMut::new(body)];
-    let Ok(read) = rustix::io::readv(end, &mut parts) else { return 0 };
-    if read == 0 {
-        return 0;
-    }
+    let Ok(read @ 1..) = rustix::io::readv(end, &mut parts) else { return Taken::default() };
     match recv(end, &mut room[read - 1..read], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-        Ok((_, 1)) => read,
-        _ => read - 1,
+        Ok((_, 1)) => Taken { len: read, urgent: mark::is_next(end).unwrap_or(false) },
+        _ => Taken { len: read - 1, urgent: false },
     }
 }
 
@@ -96,7 +107,7 @@ pub(crate) fn discard(end: BorrowedFd<'_>) {
     let mut waste = [0; 16 * 1024];
     loop {
         let new = written(end);
-        if new == 0 || take(end, new, &mut waste) == 0 {
+        if new == 0 || take(end, new, &mut waste).len == 0 {
             return;
         }
     }
@@ -115,7 +126,19 @@ pub(crate) enum Given {
 
 /// Gives bytes to the application without waiting.
 pub(crate) fn give(end: BorrowedFd<'_>, bytes: &[u8]) -> Given {
-    match send(end, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+    give_with(end, bytes, SendFlags::empty())
+}
+
+/// The same for a stream; the byte at `mark` becomes urgent, and nothing behind it is given.
+pub(crate) fn give_marked(end: BorrowedFd<'_>, bytes: &[u8], mark: Option<usize>) -> Given {
+    match mark.and_then(|mark| bytes.get(..=mark)) {
+        Some(marked) => give_with(end, marked, SendFlags::OOB),
+        None => give(end, bytes),
+    }
+}
+
+fn give_with(end: BorrowedFd<'_>, bytes: &[u8], flags: SendFlags) -> Given {
+    match send(end, bytes, flags | SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
         Ok(sent) => Given::Bytes(sent),
         Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS | Errno::NOMEM) => Given::Full,
         Err(_) => Given::Shut,

@@ -1,9 +1,9 @@
 //! The engine's side of a stream socket: moves bytes between the pair and the rings, for plain calls
 //! on the descriptor, and carries the ends of both directions across.
 
-use crate::pair::{self, Given};
+use crate::pair::{self, Given, Taken};
 use crate::state::{Phase, Shared};
-use crate::{connecting, listener, table};
+use crate::{connecting, listener, table, urgent};
 use ioth_stack::{Attachment, Cause, Context, EndpointId, Error, Pump, Shutdown};
 use rustix::event::epoll::EventFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -59,10 +59,18 @@ pub(crate) fn take_written(cx: &mut Context<'_>, id: EndpointId, end: BorrowedFd
         if new == 0 {
             return Ok(Left::Nothing);
         }
-        match cx.engine.send_with(cx.now, id, |room| pair::take(end, new, room)) {
+        let mut taken = Taken::default();
+        let sent = cx.engine.send_with(cx.now, id, |room| {
+            taken = pair::take(end, new, room);
+            taken.len
+        });
+        match sent {
             Ok(0) | Err(Error::WouldBlock) => return Ok(Left::RingFull),
-            Ok(taken) => moved += taken,
+            Ok(sent) => moved += sent,
             Err(error) => return Err(error),
+        }
+        if taken.urgent {
+            cx.engine.mark_urgent(id)?;
         }
     }
     Ok(Left::More)
@@ -142,7 +150,7 @@ impl Stream {
         if cx.engine.recv_queue(id) == 0 {
             return (false, false);
         }
-        if !cx.engine.readiness(id).error {
+        if !cx.engine.readiness(id).error && !urgent::is_marked(cx, id, &self.shared) {
             if self.shared.waiting.load(Relaxed) > 0 {
                 return (false, false);
             }
@@ -155,8 +163,9 @@ impl Stream {
         let mut moved = 0;
         while moved < TURN && cx.engine.recv_queue(id) > 0 {
             let mut given = Given::Full;
+            let mark = cx.engine.urgent_mark(id);
             let taken = cx.engine.recv_with(cx.now, id, |bytes| {
-                given = pair::give(end, bytes);
+                given = pair::give_marked(end, bytes, mark);
                 match given {
                     Given::Bytes(count) => count,
                     Given::Full => 0,

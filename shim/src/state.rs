@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) error: AtomicI32,
     /// A connect that did not wait has not been asked for its result by another connect.
     pub(crate) uncollected: AtomicBool,
+    /// The peer has marked something urgent: what it says goes through the pair, which keeps the mark.
+    pub(crate) urgent: AtomicBool,
     /// Receiving was shut down through the library.
     pub(crate) read_shut: AtomicBool,
     /// Sending was shut down through the library.
@@ -106,6 +108,7 @@ impl Shared {
             nonblocking: AtomicBool::new(false),
             error: AtomicI32::new(0),
             uncollected: AtomicBool::new(false),
+            urgent: AtomicBool::new(false),
             read_shut: AtomicBool::new(false),
             write_shut: AtomicBool::new(false),
             look: AtomicBool::new(false),

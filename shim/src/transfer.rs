@@ -12,11 +12,12 @@ use crate::pair::is_nonblocking;
 use crate::plain;
 use crate::pump::{Left, take_written};
 use crate::state::{Phase, Shared};
-use crate::sys::constants::{MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL};
+use crate::sys::constants::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_WAITALL};
 use crate::table::Socket;
+use crate::urgent;
 use ioth_stack::{Context, Error, Stack};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, recv, send};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering::Relaxed;
@@ -118,6 +119,10 @@ fn receive_step(
         Phase::Connected => {}
     }
     if cx.engine.readiness(id).error {
+        cx.pump(id);
+        return Step::Plain;
+    }
+    if urgent::is_marked(cx, id, shared) {
         cx.pump(id);
         return Step::Plain;
     }
@@ -280,6 +285,11 @@ fn transmit_step(
             Ok(count) => *sent += count,
             Err(error) => return Step::Done(if *sent > 0 { Ok(*sent) } else { Err(error.into()) }),
         }
+        if flags & MSG_OOB != 0
+            && let Err(error) = cx.engine.mark_urgent(id)
+        {
+            return Step::Done(Err(error.into()));
+        }
     }
     if *sent == data.len() {
         return Step::Done(Ok(*sent));
@@ -288,7 +298,7 @@ fn transmit_step(
         Step::Wait => Step::Wait,
         // The rest goes into the pair, so that it is the pair being full that clears POLLOUT.
         _ => {
-            match send(fd, &data[*sent..], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            match send(fd, &data[*sent..], plain::send_flags(flags | MSG_DONTWAIT | MSG_NOSIGNAL)) {
                 Ok(count) => *sent += count,
                 Err(errno) if *sent == 0 => return Step::Done(Err(errno.into())),
                 Err(_) => {}

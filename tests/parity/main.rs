@@ -23,6 +23,7 @@ mod tcp_options;
 mod threads;
 mod transcript;
 mod types;
+mod urgent;
 mod world;
 
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         types::tests(),
         threads::tests(),
         mixes::tests(),
+        urgent::tests(),
     ];
     ioth_tests::netns::run(tests.concat())
 }

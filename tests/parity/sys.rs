@@ -1,6 +1,7 @@
-//! The calls that no safe binding has: select, and a descriptor that is none.
-#![expect(unsafe_code, reason = "select(2) has conditions that only the caller knows")]
+//! The calls that no safe binding has: select, the urgent mark and its signal, and a descriptor that is none.
+#![expect(unsafe_code, reason = "these calls have conditions that only the caller knows")]
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
@@ -28,10 +29,90 @@ pub(crate) fn select(fd: impl AsFd, timeout: Duration) -> Result<(bool, bool)> {
     // SAFETY: the three pointers are to values that live through the call; no other set is passed.
     let ready =
         unsafe { libc::select(fd + 1, &raw mut read, &raw mut write, std::ptr::null_mut(), &raw mut time) };
-    ensure!(ready >= 0, "select: {}", std::io::Error::last_os_error());
+    ensure!(ready >= 0, "select: {}", io::Error::last_os_error());
     // SAFETY: the descriptor is below FD_SETSIZE.
     let readable = unsafe { libc::FD_ISSET(fd, &raw const read) };
     // SAFETY: as above.
     let writable = unsafe { libc::FD_ISSET(fd, &raw const write) };
     Ok((readable, writable))
+}
+
+/// select(2) on one descriptor: whether there is an exceptional condition.
+pub(crate) fn select_exception(fd: impl AsFd, timeout: Duration) -> Result<bool> {
+    let fd = fd.as_fd().as_raw_fd();
+    ensure!(usize::try_from(fd)? < libc::FD_SETSIZE, "descriptor {fd} is too high for select");
+    // SAFETY: a set of descriptors is an array of integers; zeroes are the empty one.
+    let mut exceptional: libc::fd_set = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is below FD_SETSIZE.
+    unsafe { libc::FD_SET(fd, &raw mut exceptional) };
+    let mut time = libc::timeval {
+        tv_sec: i64::try_from(timeout.as_secs())?,
+        tv_usec: i64::from(timeout.subsec_micros()),
+    };
+    let none = std::ptr::null_mut();
+    // SAFETY: the two pointers are to values that live through the call; no other set is passed.
+    let ready = unsafe { libc::select(fd + 1, none, none, &raw mut exceptional, &raw mut time) };
+    ensure!(ready >= 0, "select: {}", io::Error::last_os_error());
+    // SAFETY: the descriptor is below FD_SETSIZE.
+    Ok(unsafe { libc::FD_ISSET(fd, &raw const exceptional) })
+}
+
+/// sockatmark(3) of the system.
+pub(crate) fn sockatmark(fd: impl AsFd) -> io::Result<bool> {
+    let mut answer: libc::c_int = 0;
+    // SAFETY: SIOCATMARK writes an integer: it is a local.
+    let result = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), 0x8905, &raw mut answer) };
+    if result == 0 { Ok(answer != 0) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Who owns a descriptor, fcntl(2).
+pub(crate) fn owner(fd: impl AsFd) -> i32 {
+    // SAFETY: F_GETOWN takes no argument.
+    unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_GETOWN) }
+}
+
+/// SIGURG for one descriptor, to this thread, which does not let it in while this lives.
+pub(crate) struct Urge {
+    set: libc::sigset_t,
+    before: libc::sigset_t,
+}
+
+impl Urge {
+    pub(crate) fn to_this_thread(fd: impl AsFd) -> Result<Self> {
+        // asm-generic/fcntl.h.
+        const F_SETOWN_EX: i32 = 15;
+        const F_OWNER_TID: i32 = 0;
+        // SAFETY: a set of signals is an array of integers; zeroes are the empty one.
+        let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+        let mut before = set;
+        // SAFETY: the set is initialized, and lives through the call.
+        unsafe { libc::sigaddset(&raw mut set, libc::SIGURG) };
+        // SAFETY: both sets live through the call.
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before) };
+        let urge = Self { set, before };
+        let owner = [F_OWNER_TID, rustix::thread::gettid().as_raw_nonzero().get()];
+        // SAFETY: F_SETOWN_EX reads two integers, the first of them F_OWNER_TID.
+        let result = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), F_SETOWN_EX, owner.as_ptr()) };
+        ensure!(result == 0, "F_SETOWN_EX: {}", io::Error::last_os_error());
+        Ok(urge)
+    }
+
+    /// Whether it comes in time.
+    pub(crate) fn wait(&self, time: Duration) -> Result<bool> {
+        let time = libc::timespec {
+            tv_sec: i64::try_from(time.as_secs())?,
+            tv_nsec: i64::from(time.subsec_nanos()),
+        };
+        // SAFETY: both pointers are to values that live through the call.
+        let signal =
+            unsafe { libc::sigtimedwait(&raw const self.set, std::ptr::null_mut(), &raw const time) };
+        Ok(signal == libc::SIGURG)
+    }
+}
+
+impl Drop for Urge {
+    fn drop(&mut self) {
+        // SAFETY: the set is the one that the thread had.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()) };
+    }
 }

@@ -30,3 +30,4 @@ mod tcp_close;
 mod tcp_flow;
 mod tcp_open;
 mod udp;
+mod urgent;

@@ -6,7 +6,7 @@
 //! | `SOL_SOCKET` | `SO_REUSEADDR`, `SO_BROADCAST`, `SO_RCVBUF`, `SO_SNDBUF`, `SO_RCVTIMEO`, `SO_SNDTIMEO` | has effect |
 //! | | `SO_TYPE`, `SO_DOMAIN`, `SO_PROTOCOL`, `SO_ACCEPTCONN`, `SO_ERROR` | to be read |
 //! | | `SO_LINGER` | on with 0 seconds: close sends a reset; with more: close waits for the peer so long |
-//! | | `SO_KEEPALIVE` | has effect |
+//! | | `SO_KEEPALIVE`, `SO_OOBINLINE` | has effect |
 //! | `IPPROTO_TCP` | `TCP_NODELAY`, `TCP_CORK`, `TCP_QUICKACK` | has effect |
 //! | | `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT`, `TCP_USER_TIMEOUT` | has effect |
 //! | | `TCP_SYNCNT`, `TCP_DEFER_ACCEPT`, `TCP_LINGER2` | has effect |

@@ -2,6 +2,9 @@
 //! when it is set.
 
 use ioth_stack::{CongestionControl, Options, Retries};
+use rustix::net::sockopt::{self, Timeout};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -25,6 +28,8 @@ pub(crate) enum Flag {
     Reno = 64,
     /// `TCP_QUICKACK` as it was set; the engine knows what became of it.
     QuickAck = 128,
+    /// `SO_OOBINLINE`.
+    OobInline = 256,
 }
 
 /// The options of one socket. Atomic, so that a forked child never finds a lock held.
@@ -109,6 +114,20 @@ impl Settings {
         }
         // As Linux: this is the listener's alone.
         self.set_number(Number::DeferAccept, 0);
+    }
+
+    /// Gives the descriptor those that plain calls on it need, too.
+    pub(crate) fn apply(&self, fd: &OwnedFd) -> io::Result<()> {
+        if let Some(timeout) = self.recv_timeout() {
+            sockopt::set_socket_timeout(fd, Timeout::Recv, Some(timeout))?;
+        }
+        if let Some(timeout) = self.send_timeout() {
+            sockopt::set_socket_timeout(fd, Timeout::Send, Some(timeout))?;
+        }
+        if self.has(Flag::OobInline) {
+            sockopt::set_socket_oobinline(fd, true)?;
+        }
+        Ok(())
     }
 
     /// Turns an option on or off.

@@ -6,8 +6,8 @@ use crate::errno::fail;
 use crate::state::Phase;
 use crate::sys::constants::{
     AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, SO_ACCEPTCONN, SO_BROADCAST,
-    SO_DOMAIN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_PROTOCOL, SO_RCVBUF, SO_RCVTIMEO, SO_REUSEADDR,
-    SO_SNDBUF, SO_SNDTIMEO, SO_TYPE, SOCK_DGRAM, SOCK_STREAM,
+    SO_DOMAIN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PROTOCOL, SO_RCVBUF, SO_RCVTIMEO,
+    SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO, SO_TYPE, SOCK_DGRAM, SOCK_STREAM,
 };
 use ioth_stack::{Error, Family, Kind};
 use rustix::io::Errno;
@@ -53,6 +53,7 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
         SO_REUSEADDR => i32::from(settings.has(Flag::ReuseAddress)),
         SO_BROADCAST => i32::from(settings.has(Flag::Broadcast)),
         SO_KEEPALIVE => i32::from(settings.has(Flag::KeepAlive)),
+        SO_OOBINLINE => i32::from(settings.has(Flag::OobInline)),
         SO_RCVBUF => settings.recv_buffer(),
         SO_SNDBUF => settings.send_buffer(),
         SO_RCVTIMEO => return Ok(show(value, &timeval(settings.recv_timeout()))),
@@ -78,6 +79,12 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
         SO_REUSEADDR => target.set(Flag::ReuseAddress, on, |options| options.reuse_address = on),
         SO_BROADCAST => target.set(Flag::Broadcast, on, |options| options.broadcast = on),
         SO_KEEPALIVE => target.set(Flag::KeepAlive, on, |options| options.keepalive.on = on),
+        SO_OOBINLINE => {
+            // The pair decides what becomes of the byte.
+            sockopt::set_socket_oobinline(target.fd, on)?;
+            settings.set(Flag::OobInline, on);
+            Ok(())
+        }
         SO_RCVBUF => {
             let (bytes, shown) = buffer(number, MIN_RECV);
             target.tell(|options| options.recv_buffer = bytes)?;

@@ -57,7 +57,7 @@ fn the_engine_leaves_one_byte_and_loses_none() {
         application.write_all(piece).expect("room");
         loop {
             let new = written(end.as_fd());
-            let taken = take(end.as_fd(), new, &mut room);
+            let taken = take(end.as_fd(), new, &mut room).len;
             all.extend_from_slice(&room[..taken]);
             if new == 0 {
                 break;
@@ -119,7 +119,7 @@ fn an_application_that_leaves_data_is_noticed() {
     drop(application);
     assert_eq!(ended(end.as_fd()), (true, true));
     assert!(!left_unread(end.as_fd()));
-    assert_eq!(take(end.as_fd(), written(end.as_fd()), &mut [0; 9]), 4);
+    assert_eq!(take(end.as_fd(), written(end.as_fd()), &mut [0; 9]).len, 4);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn writers_never_stall_on_the_sentinel() {
     let mut room = vec![0; 64 * 1024];
     for _ in 0..64 {
         while (&application).write(&[7; 32 * 1024]).is_ok() {}
-        while take(end.as_fd(), written(end.as_fd()), &mut room) > 0 {}
+        while take(end.as_fd(), written(end.as_fd()), &mut room).len > 0 {}
         assert!(bits_now(&application).contains(PollFlags::OUT));
     }
 }
@@ -161,7 +161,7 @@ fn a_connecting_descriptor_shows_nothing_then_opens() {
     assert_eq!(rustix::io::ioctl_fionread(&pair.engine).expect("open"), 1);
     send(&pair.application, b"data", SendFlags::DONTWAIT).expect("room");
     let mut room = [0; 9];
-    assert_eq!(take(pair.engine.as_fd(), written(pair.engine.as_fd()), &mut room), 4);
+    assert_eq!(take(pair.engine.as_fd(), written(pair.engine.as_fd()), &mut room).len, 4);
     assert_eq!(&room[..4], b"data");
 }
 

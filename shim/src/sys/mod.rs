@@ -1,6 +1,7 @@
-//! What needs `libc` or `unsafe`: raw options, handlers for fork and exit, SIGPIPE. Everything else
+//! What needs `libc` or `unsafe`: raw options, the urgent mark, handlers for fork and exit, SIGPIPE. Everything else
 //! of the crate is safe code on rustix.
 
 pub(crate) mod constants;
+pub(crate) mod mark;
 pub(crate) mod option;
 pub(crate) mod process;

@@ -95,6 +95,13 @@ impl Engine {
         }
     }
 
+    /// How many bytes of a stream stand in front of the one that the peer marked urgent last, until that is taken, too:
+    /// tcp(7), `SIOCATMARK`. It may not have arrived yet. Receiving does not stop there.
+    #[must_use]
+    pub fn urgent_mark(&self, id: EndpointId) -> Option<usize> {
+        self.connection(id).and_then(Connection::urgent_mark)
+    }
+
     /// Bytes to be sent or acknowledged, as `SIOCOUTQ`.
     #[must_use]
     pub fn send_queue(&self, id: EndpointId) -> usize {

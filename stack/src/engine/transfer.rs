@@ -38,6 +38,17 @@ impl Engine {
         Ok(sent)
     }
 
+    /// Marks the last byte that was sent as urgent, as send(2) with `MSG_OOB`: the peer is told so at once (RFC 9293
+    /// section 3.8.5). A later mark takes the place of an earlier one.
+    ///
+    /// # Errors
+    /// [`Error::BrokenPipe`] without a connection.
+    pub fn mark_urgent(&mut self, id: EndpointId) -> Result<(), Error> {
+        self.stream_mut(id, Error::BrokenPipe)?.mark_urgent();
+        self.want_transmit(id);
+        Ok(())
+    }
+
     /// Takes stream data, as recv(2). 0 is the end of the stream.
     ///
     /// # Errors

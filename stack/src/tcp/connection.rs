@@ -21,6 +21,7 @@ use super::recovery::CongestionControl;
 use super::retries::Retries;
 use super::segment::{self, ACK, Arrived, FIN, RST, SYN, Segment, after};
 use super::sender::{Manners, Sender};
+use super::urgent::Mark;
 use crate::engine::endpoint::EndpointId;
 use crate::engine::output::Hop;
 use crate::error::Error;
@@ -127,6 +128,7 @@ pub(crate) struct Connection {
     prober: Prober,
     sender: Sender,
     received: Received,
+    urgent: Mark,
     /// What was said last in the handshake, while that goes on.
     opening: Option<Opening>,
     /// Nothing but new data asks for a transmission: what does not fill a super-frame may wait for more.
@@ -206,6 +208,7 @@ impl Connection {
             prober: Prober::new(now),
             sender: Sender::new(isn, mss, path.frame_payload(), manners, control),
             received: Received::default(),
+            urgent: Mark::default(),
             opening: None,
             only_data: false,
         })
@@ -253,6 +256,12 @@ impl Connection {
         }
         if self.una() != una {
             self.progress_at = now;
+        }
+        if let Some(next) = next
+            && seg.flags & (SYN | RST) == 0
+            && self.guard.is_recent(&seg, Some(next))
+        {
+            self.urgent.heard(&seg, next);
         }
         let answer = if self.concerns_sender_only(&seg, next) || (behind > 0 && seg.payload_len == 0) {
             None
@@ -390,10 +399,15 @@ impl Connection {
 
     /// The sequence number that is expected of the peer next (RCV.NXT), once it has shown the first.
     fn expected(&self) -> Option<u32> {
-        let first = self.guard.irs()?.wrapping_add(1);
+        let first = self.first_waiting()?;
         // Modulo 2^32, as sequence numbers are.
         let waiting = self.tcb.recv_queue() as u32;
-        Some(self.fin.unwrap_or_else(|| first.wrapping_add(self.taken).wrapping_add(waiting)))
+        Some(self.fin.unwrap_or_else(|| first.wrapping_add(waiting)))
+    }
+
+    /// The sequence number of the first byte of the peer's that the application has not taken.
+    fn first_waiting(&self) -> Option<u32> {
+        Some(self.guard.irs()?.wrapping_add(1).wrapping_add(self.taken))
     }
 
     /// The sequence number that the peer is to acknowledge next (SND.UNA), once it has heard the first.

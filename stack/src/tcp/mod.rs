@@ -18,3 +18,4 @@ pub(crate) mod sender;
 #[cfg(test)]
 mod tests;
 pub(crate) mod time_wait;
+mod urgent;

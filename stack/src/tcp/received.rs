@@ -199,6 +199,7 @@ mod tests {
             ack: 0,
             flags: 16,
             window: 0,
+            urgent: 0,
             header_len: 20,
             payload_len: to.wrapping_sub(from) as usize,
         };

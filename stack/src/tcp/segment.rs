@@ -20,6 +20,7 @@ pub(crate) const SYN: u8 = 0x02;
 pub(crate) const RST: u8 = 0x04;
 pub(crate) const PSH: u8 = 0x08;
 pub(crate) const ACK: u8 = 0x10;
+pub(crate) const URG: u8 = 0x20;
 
 const FLAGS: usize = 13;
 
@@ -32,6 +33,7 @@ pub(crate) struct Segment {
     pub(crate) ack: u32,
     pub(crate) flags: u8,
     pub(crate) window: u16,
+    pub(crate) urgent: u16,
     pub(crate) header_len: usize,
     pub(crate) payload_len: usize,
 }
@@ -53,6 +55,7 @@ impl Segment {
             ack: word(8),
             flags: fixed[FLAGS],
             window: half(14),
+            urgent: half(18),
             header_len,
             payload_len: bytes.len() - header_len,
         })
@@ -213,6 +216,14 @@ pub(crate) fn set_ack(bytes: &mut [u8], ack: u32) {
 pub(crate) fn set_seq(bytes: &mut [u8], seq: u32) {
     if let Some(field) = bytes.get_mut(4..8) {
         field.copy_from_slice(&seq.to_be_bytes());
+    }
+}
+
+/// Gives the header in front of `bytes` an urgent pointer. The checksum is not adjusted.
+pub(crate) fn set_urgent(bytes: &mut [u8], pointer: u16) {
+    if let Some(fixed) = bytes.first_chunk_mut::<HEADER_LEN>() {
+        fixed[FLAGS] |= URG;
+        fixed[18..].copy_from_slice(&pointer.to_be_bytes());
     }
 }
 

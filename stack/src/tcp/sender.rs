@@ -39,6 +39,8 @@ pub(crate) enum Plan {
     Send(Piece),
     /// A question for the window: a segment without data that was acknowledged already.
     Ask,
+    /// Where the urgent data ends, for which there is no window.
+    Tell,
     /// Nothing, until then unless something changes.
     Wait(Option<Instant>),
 }
@@ -96,6 +98,9 @@ pub(crate) struct Sender {
     corked_since: Option<Instant>,
     /// What was written is not held back by the cork.
     pushed: bool,
+    /// The end of the last urgent byte (SND.UP), and of the last one that the peer was told of.
+    urgent: u64,
+    told: u64,
     /// Timeouts that nobody has counted yet.
     timeouts: u64,
 }
@@ -130,6 +135,8 @@ impl Sender {
             asks_at: None,
             corked_since: None,
             pushed: false,
+            urgent: FIRST,
+            told: FIRST,
             timeouts: 0,
         }
     }
@@ -221,6 +228,29 @@ impl Sender {
     pub(crate) const fn write(&mut self, len: usize) {
         self.written += len as u64;
         self.pushed = false;
+    }
+
+    /// The last byte that was written is urgent.
+    pub(crate) const fn mark_urgent(&mut self) {
+        self.urgent = self.written;
+    }
+
+    /// Whether urgent data is to be sent or acknowledged.
+    const fn is_urgent(&self) -> bool {
+        self.urgent > self.una
+    }
+
+    /// The urgent pointer of a segment with that number, if it has one: it points behind the urgent data, or as far as it
+    /// can (RFC 9293 section 3.8.5).
+    pub(crate) fn urgent_pointer(&self, seq: u32) -> Option<u16> {
+        let ahead =
+            self.urgent.checked_sub(self.position(seq)?).filter(|ahead| self.is_urgent() && *ahead > 0)?;
+        Some(u16::try_from(ahead).unwrap_or(u16::MAX))
+    }
+
+    /// Notes that the peer was told where the urgent data ends.
+    pub(crate) const fn told(&mut self) {
+        self.told = self.urgent;
     }
 
     /// The application writes no more.
@@ -321,7 +351,7 @@ impl Sender {
         // The first one goes out in any case: it asks for the window (RFC 9293 section 3.8.6.1).
         let least = if lost.start == self.una { self.mss } else { 0 };
         let window = self.edge.saturating_sub(lost.start).max(least);
-        let mut len = whole.min(self.frame).min(window);
+        let mut len = whole.min(self.longest()).min(window);
         if len > room {
             len = room / self.mss * self.mss;
             if len == 0 && self.recovery.flying() == 0 {
@@ -343,7 +373,7 @@ impl Sender {
             // RFC 9293 section 3.8.6.2.1: a silly window is not used, at least not at once.
             return self.ask(now, window);
         }
-        let mut len = available.min(window).min(self.frame);
+        let mut len = available.min(window).min(self.longest());
         let whole = len / self.mss * self.mss;
         let runt = match (len < available, whole) {
             // Of what goes on behind it, whole segments, if there are any.
@@ -369,14 +399,19 @@ impl Sender {
         Plan::Send(self.piece(self.next..self.next + len, false))
     }
 
+    /// Bytes in a frame at most. What is urgent travels in segments, each with its own pointer.
+    const fn longest(&self) -> u64 {
+        if self.is_urgent() { self.mss } else { self.frame }
+    }
+
     /// Whether less than a full segment may leave: nobody who waits for an answer is kept waiting, and no more than one
     /// small segment is under way (Nagle's algorithm, as Minshall mended it).
     const fn may_be_small(&self) -> bool {
-        self.manners.nodelay || self.finished || self.small_end <= self.una
+        self.manners.nodelay || self.finished || self.is_urgent() || self.small_end <= self.una
     }
 
     fn is_corked(&mut self, now: Instant) -> bool {
-        if !self.manners.cork || self.finished || self.pushed {
+        if !self.manners.cork || self.finished || self.pushed || self.is_urgent() {
             self.corked_since = None;
             return false;
         }
@@ -386,6 +421,9 @@ impl Sender {
     /// There is something to send and no window for it. While something is under way its answer is waited for; otherwise
     /// the peer is asked, with longer and longer pauses.
     fn ask(&mut self, now: Instant, window: u64) -> Plan {
+        if self.told < self.urgent {
+            return Plan::Tell;
+        }
         if self.is_flying() {
             return Plan::Wait(None);
         }
@@ -415,6 +453,9 @@ impl Sender {
     /// Notes that a piece has left.
     pub(crate) fn sent(&mut self, now: Instant, piece: &Piece) {
         let range = piece.range();
+        if range.start < self.urgent {
+            self.told();
+        }
         if piece.again {
             self.recovery.sent_again(now, range);
             return;
@@ -429,6 +470,8 @@ impl Sender {
 
     /// Notes that the peer was asked for its window.
     pub(crate) fn asked(&mut self, now: Instant) {
+        // With the next question it is told again where the urgent data ends.
+        self.told = self.una;
         if let Some((at, pause)) = &mut self.asks_at {
             *pause = (*pause * 2).min(LONGEST_PAUSE);
             *at = now + *pause;
@@ -439,7 +482,7 @@ impl Sender {
     /// it. As Nagle's algorithm for segments, this is for senders that have much under way: the next
     /// acknowledgement lets it go, or the next millisecond.
     pub(crate) fn waits_for_more(&self) -> bool {
-        if self.manners.nodelay || self.finished || self.frame == self.mss {
+        if self.manners.nodelay || self.finished || self.is_urgent() || self.frame == self.mss {
             return false;
         }
         let unsent = self.written - self.next;

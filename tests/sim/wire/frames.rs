@@ -60,6 +60,8 @@ pub(crate) struct Tcp {
     pub(crate) ack: u32,
     pub(crate) flags: u8,
     pub(crate) window: u16,
+    /// The urgent pointer.
+    pub(crate) urgent: u16,
     /// A multiple of four bytes.
     pub(crate) options: Vec<u8>,
     pub(crate) payload: Vec<u8>,
@@ -77,6 +79,7 @@ impl Tcp {
             ack: tcp.acknowledgment_number(),
             flags: tcp.slice()[13] & 0x3f,
             window: tcp.window_size(),
+            urgent: tcp.urgent_pointer(),
             options: tcp.options().to_vec(),
             payload: tcp.payload().to_vec(),
         })
@@ -94,7 +97,8 @@ impl Tcp {
         bytes.extend(self.ack.to_be_bytes());
         bytes.extend([((5 + self.options.len() / 4) << 4) as u8, self.flags]);
         bytes.extend(self.window.to_be_bytes());
-        bytes.extend([0; 4]);
+        bytes.extend([0; 2]);
+        bytes.extend(self.urgent.to_be_bytes());
         bytes.extend(&self.options);
         bytes.extend(&self.payload);
         match (source.into(), destination.into()) {

@@ -131,7 +131,7 @@ impl Connection {
             return self.end_of_stream();
         }
         let taken = self.tcb.recv(buffer);
-        self.taken = self.taken.wrapping_add(taken as u32);
+        self.note_taken(taken);
         Ok(taken)
     }
 
@@ -144,8 +144,25 @@ impl Connection {
             return self.end_of_stream();
         }
         let taken = self.tcb.recv_with(f);
-        self.taken = self.taken.wrapping_add(taken as u32);
+        self.note_taken(taken);
         Ok(taken)
+    }
+
+    fn note_taken(&mut self, len: usize) {
+        self.taken = self.taken.wrapping_add(len as u32);
+        if let Some(first) = self.first_waiting() {
+            self.urgent.taken(first);
+        }
+    }
+
+    /// How many bytes stand in front of the one that the peer marked urgent last, until that is taken.
+    pub(crate) fn urgent_mark(&self) -> Option<usize> {
+        self.urgent.distance(self.first_waiting()?)
+    }
+
+    /// The last byte that was sent is urgent.
+    pub(crate) const fn mark_urgent(&mut self) {
+        self.sender.mark_urgent();
     }
 
     /// What a receive without data says.

@@ -59,7 +59,15 @@ impl Connection {
         let Tuple { local_port, remote_port, .. } = self.tuple;
         let header = &mut frame.bytes_mut()[front..];
         segment::emit(header, local_port, remote_port, seq, ack.unwrap_or(0), flags, window);
+        self.point_at_urgent(header, seq);
         frame
+    }
+
+    /// Says in a header where the urgent data ends.
+    pub(super) fn point_at_urgent(&self, header: &mut [u8], seq: u32) {
+        if let Some(pointer) = self.sender.urgent_pointer(seq) {
+            segment::set_urgent(header, pointer);
+        }
     }
 
     /// A segment without data that smoltcp does not send by itself.

@@ -59,7 +59,7 @@ impl Connection {
         let data = self.may_send_data().then(|| match self.sender.plan(now) {
             Plan::Wait(until) => [self.sender.poll_timeout(), until],
             // It is held back for the rest of a super-frame.
-            Plan::Send(_) | Plan::Ask => [Some(now), None],
+            Plan::Send(_) | Plan::Ask | Plan::Tell => [Some(now), None],
         });
         let others = [self.tcb.poll_at(adapter, now), gives_up, self.asks_at(), self.says_syn_at()];
         others.into_iter().chain(data.into_iter().flatten()).flatten().min()
@@ -94,6 +94,10 @@ impl Connection {
             Plan::Ask => {
                 self.sender.asked(now);
                 Ok(Some(self.say(self.sender.una().wrapping_sub(1), ACK)))
+            }
+            Plan::Tell => {
+                self.sender.told();
+                self.say_what_waits(adapter, now).map(Some)
             }
             Plan::Wait(_) => Ok(None),
         }
@@ -187,8 +191,10 @@ impl Connection {
         out.frame.set_len(at + segment::HEADER_LEN + len);
         let bytes = &mut out.frame.bytes_mut()[at..];
         let (local, remote) = (self.tuple.local_port, self.tuple.remote_port);
-        segment::emit(bytes, local, remote, self.sender.next(), seg.ack, ACK, seg.window);
+        let seq = self.sender.next();
+        segment::emit(bytes, local, remote, seq, seg.ack, ACK, seg.window);
         segment::set_sack(bytes, &blocks[..count]);
+        self.point_at_urgent(bytes, seq);
         let (acknowledged, window) = self.guard.advertised();
         acknowledged != Some(seg.ack) || window != seg.window || count > 0
     }
