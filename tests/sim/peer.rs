@@ -131,6 +131,9 @@ impl Table {
                 let Some(stream) = pick(&mut self.streams, data.number()) else { return };
                 if let Ok(sent) = self.engine.send(self.now, stream.id, &bytes_at(stream.sent, len.max(1))) {
                     stream.sent = stream.sent.wrapping_add(sent as u32);
+                    if sent % 3 == 0 {
+                        assert_eq!(self.engine.mark_urgent(stream.id), Ok(()));
+                    }
                 }
             }
             13 => {

@@ -83,6 +83,10 @@ impl App {
                 assert!((1..=len).contains(&sent), "{sent} of {len} bytes");
                 self.sent += sent;
                 self.writing = Wait::Not;
+                if sent % 5 == 0 {
+                    // It is one of many all the same.
+                    wire[self.host].mark_urgent(id).unwrap();
+                }
             }
             Err(Error::WouldBlock) => self.writing = Wait::Waits,
             Err(error) => self.fails(error),
