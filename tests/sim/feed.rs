@@ -114,7 +114,9 @@ impl Subject {
         let now = Instant::from_millis(1000);
         let listener = engine.open(Kind::Stream, Family::V6);
         // Small and large rings: with and without scaled windows.
-        engine.set_options(listener, Options { recv_buffer: 200_000, ..Options::default() }).unwrap();
+        engine
+            .set_options(listener, Options { recv_buffer: 200_000, recv_limit: 0, ..Options::default() })
+            .unwrap();
         engine.bind(listener, SocketAddr::new("::".parse().unwrap(), LISTENER)).unwrap();
         engine.listen(listener, 4).unwrap();
         let datagram = engine.open(Kind::Datagram, Family::V6);

@@ -19,7 +19,7 @@ const WINDOW_SCALE: [u8; 4] = [3, 3, 7, 1];
 pub(crate) fn opened(recv_buffer: usize) -> (Wire, Host, Stranger, EndpointId, u32) {
     let (mut wire, _, b) = Wire::pair();
     let listener = wire.listen(b, "10.0.0.2:80", 8);
-    wire[b].set_options(listener, Options { recv_buffer, ..Options::default() }).unwrap();
+    wire[b].set_options(listener, Options { recv_buffer, recv_limit: 0, ..Options::default() }).unwrap();
     let stranger = Stranger::new(&mut wire, b, 5000, 80);
     let ack = stranger.opens(&mut wire, &WINDOW_SCALE).seq.wrapping_add(1);
     stranger.says(&mut wire, &Tcp { flags: ACK, seq: 1000, ack, window: 65_535, ..Tcp::default() });

@@ -28,6 +28,9 @@ const LISTENER: u16 = 80;
 const PEER_PORT: u16 = 4000;
 const RECV_RING: usize = 100_000;
 const SEND_RING: usize = 20_000;
+/// What they may grow to.
+const MOST_RECV: usize = 4 * RECV_RING;
+const MOST_SEND: usize = 4 * SEND_RING;
 const BACKLOG: usize = 4;
 /// Handshakes that may be under way with such a backlog.
 const HANDSHAKES: usize = 9;
@@ -342,9 +345,9 @@ impl Table {
     fn end(mut self) {
         self.drain();
         for stream in &mut self.streams {
-            assert!(self.engine.recv_queue(stream.id) <= RECV_RING);
-            assert!(self.engine.send_queue(stream.id) <= SEND_RING);
-            stream.recv(&mut self.engine, self.now, RECV_RING, &self.beginnings);
+            assert!(self.engine.recv_queue(stream.id) <= MOST_RECV);
+            assert!(self.engine.send_queue(stream.id) <= MOST_SEND);
+            stream.recv(&mut self.engine, self.now, MOST_RECV, &self.beginnings);
         }
         assert_eq!(self.engine.counters().contained_panics, 0, "smoltcp panicked");
         let (one, other) = self.bystander;
@@ -363,7 +366,13 @@ impl Table {
 }
 
 fn options() -> Options {
-    Options { recv_buffer: RECV_RING, send_buffer: SEND_RING, ..Options::default() }
+    Options {
+        recv_buffer: RECV_RING,
+        send_buffer: SEND_RING,
+        recv_limit: MOST_RECV,
+        send_limit: MOST_SEND,
+        ..Options::default()
+    }
 }
 
 fn pick<T>(from: &mut [T], number: u8) -> Option<&mut T> {

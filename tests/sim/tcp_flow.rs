@@ -112,7 +112,9 @@ fn with_a_cork_nodelay_sends_what_there_is_and_no_more_tcp_7() {
 fn the_window_closes_and_opens_again_rfc_9293_3_8_6_1() {
     let (mut wire, a, b) = Wire::pair();
     let listener = wire.listen(b, "10.0.0.2:80", 1);
-    wire[b].set_options(listener, Options { recv_buffer: 10_000, ..Options::default() }).unwrap();
+    wire[b]
+        .set_options(listener, Options { recv_buffer: 10_000, recv_limit: 0, ..Options::default() })
+        .unwrap();
     let one = wire.connect(a, "10.0.0.2:80");
     let other = wire.accept(b, listener);
     let data: Vec<u8> = (0..200_000u32).map(|at| (at % 251) as u8).collect();
@@ -138,7 +140,9 @@ fn the_window_closes_and_opens_again_rfc_9293_3_8_6_1() {
 fn a_lost_window_update_is_asked_for_rfc_9293_3_8_6_1() {
     let (mut wire, a, b) = Wire::pair();
     let listener = wire.listen(b, "10.0.0.2:80", 1);
-    wire[b].set_options(listener, Options { recv_buffer: 10_000, ..Options::default() }).unwrap();
+    wire[b]
+        .set_options(listener, Options { recv_buffer: 10_000, recv_limit: 0, ..Options::default() })
+        .unwrap();
     let one = wire.connect(a, "10.0.0.2:80");
     let other = wire.accept(b, listener);
     assert_eq!(wire.send(a, one, &[1; 30_000]), Ok(30_000));

@@ -199,6 +199,6 @@ fn what_is_not_acceptable_marks_nothing_rfc_9293_3_10_7_4() {
     stranger.says(&mut wire, &Tcp { payload: b"abc".to_vec(), ..next });
     stranger.says(&mut wire, &Tcp { urgent: 3, ..marks.clone() });
     assert_eq!(wire[victim].urgent_mark(id), None);
-    stranger.says(&mut wire, &Tcp { urgent: 4, ..marks });
+    stranger.says(&mut wire, &Tcp { seq: 1003, urgent: 1, ..marks });
     assert_eq!(wire[victim].urgent_mark(id), Some(3));
 }

@@ -82,10 +82,16 @@ pub struct Options {
     pub broadcast: bool,
     /// `IPV6_V6ONLY`: no IPv4 through mapped addresses.
     pub v6_only: bool,
-    /// Bytes of the receive ring (stream, fixed when the connection is made) or queue (datagram).
+    /// Bytes of the receive ring (stream, when the connection is made) or queue (datagram).
     pub recv_buffer: usize,
-    /// Bytes of the send ring (stream, fixed when the connection is made).
+    /// Bytes of the send ring (stream, when the connection is made).
     pub send_buffer: usize,
+    /// Bytes to which the receive ring of a stream grows by itself: to twice of what the application takes in a round trip.
+    /// No more than `recv_buffer` for not at all.
+    pub recv_limit: usize,
+    /// Bytes to which the send ring of a stream grows by itself: to twice of what may be under way. No more than
+    /// `send_buffer` for not at all.
+    pub send_limit: usize,
     /// `SO_KEEPALIVE`, and how a silent peer is asked.
     pub keepalive: KeepAlive,
     /// `TCP_USER_TIMEOUT`: how long what was sent may go without an acknowledgement.
@@ -107,6 +113,8 @@ pub struct Options {
 impl Options {
     /// Bytes of a ring or queue unless the application says otherwise.
     pub const DEFAULT_BUFFER: usize = 512 * 1024;
+    /// Bytes to which a ring grows by itself unless the application says otherwise.
+    pub const DEFAULT_LIMIT: usize = 4 << 20;
     /// The smallest ring or queue, in bytes.
     pub const LEAST_BUFFER: usize = 4096;
     /// The largest ring or queue, in bytes.
@@ -134,6 +142,8 @@ impl Default for Options {
             v6_only: false,
             recv_buffer: Self::DEFAULT_BUFFER,
             send_buffer: Self::DEFAULT_BUFFER,
+            recv_limit: Self::DEFAULT_LIMIT,
+            send_limit: Self::DEFAULT_LIMIT,
             keepalive: KeepAlive::default(),
             user_timeout: None,
             quick_ack: true,

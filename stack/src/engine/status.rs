@@ -183,6 +183,8 @@ impl Engine {
         endpoint.options = Options {
             recv_buffer: fit(options.recv_buffer),
             send_buffer: fit(options.send_buffer),
+            recv_limit: fit(options.recv_limit.max(options.recv_buffer)),
+            send_limit: fit(options.send_limit.max(options.send_buffer)),
             max_segment: options.max_segment.filter(|size| Options::MAX_SEGMENTS.contains(size)),
             ..options
         };
@@ -190,6 +192,7 @@ impl Engine {
             self.ports.set_reuse(binding, options.reuse_address);
         }
         if let Role::Connection(connection) = &mut endpoint.role {
+            let options = endpoint.options;
             connection.set_options(&options);
             self.want_transmit(id);
         }

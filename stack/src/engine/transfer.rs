@@ -53,8 +53,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::WouldBlock`] while there is none, [`Error::NotConnected`], what ended the connection (once).
-    pub fn recv(&mut self, _now: Instant, id: EndpointId, buffer: &mut [u8]) -> Result<usize, Error> {
-        let received = self.stream_mut(id, Error::NotConnected)?.recv(buffer)?;
+    pub fn recv(&mut self, now: Instant, id: EndpointId, buffer: &mut [u8]) -> Result<usize, Error> {
+        let received = self.stream_mut(id, Error::NotConnected)?.recv(now, buffer)?;
         self.want_transmit(id);
         Ok(received)
     }
@@ -74,11 +74,11 @@ impl Engine {
     /// As [`recv`](Self::recv).
     pub fn recv_with(
         &mut self,
-        _now: Instant,
+        now: Instant,
         id: EndpointId,
         f: impl FnOnce(&[u8]) -> usize,
     ) -> Result<usize, Error> {
-        let received = self.stream_mut(id, Error::NotConnected)?.recv_with(f)?;
+        let received = self.stream_mut(id, Error::NotConnected)?.recv_with(now, f)?;
         self.want_transmit(id);
         Ok(received)
     }

@@ -65,65 +65,41 @@ struct Block {
 // SAFETY: a block is plain memory with one owner; nothing about it belongs to a thread.
 unsafe impl Send for Block {}
 
-/// A value that borrows two rings which are freed after it.
+/// So many bytes of its own, zeroes at first or whatever stood there before.
 #[derive(Debug)]
-pub(crate) struct WithRings<T> {
-    value: ManuallyDrop<T>,
-    blocks: [ManuallyDrop<Block>; 2],
+pub(crate) struct Memory {
+    block: ManuallyDrop<Block>,
+    len: usize,
 }
 
-impl<T> WithRings<T> {
-    /// Leases rings of `receive` and `send` bytes (1 to 128 MiB) and builds the value on them.
-    ///
-    /// `build` puts both slices into the value and nowhere else, and nobody moves the value out: that is
-    /// what makes their lifetime, `'static` to the type checker, end before the rings are leased again.
-    pub(crate) fn new(
-        receive: usize,
-        send: usize,
-        build: fn(&'static mut [u8], &'static mut [u8]) -> T,
-    ) -> io::Result<Self> {
-        let first = Block::take(receive)?;
-        let second = match Block::take(send) {
-            Ok(second) => second,
-            Err(error) => {
-                first.give();
-                return Err(error);
-            }
-        };
-        // SAFETY: `start` is valid for reads and writes of the class's size, which is at least `receive`;
-        // the memory is initialised (anonymous mappings read as zero); nobody else holds the block.
-        let receive = unsafe { slice::from_raw_parts_mut(first.start.as_ptr(), receive) };
-        // SAFETY: as above, for `second` and `send`.
-        let send = unsafe { slice::from_raw_parts_mut(second.start.as_ptr(), send) };
-        Ok(Self {
-            value: ManuallyDrop::new(build(receive, send)),
-            blocks: [ManuallyDrop::new(first), ManuallyDrop::new(second)],
-        })
+impl Memory {
+    /// Leases `len` bytes, 1 to 128 MiB.
+    pub(crate) fn new(len: usize) -> io::Result<Self> {
+        Ok(Self { block: ManuallyDrop::new(Block::take(len)?), len })
     }
 }
 
-impl<T> Deref for WithRings<T> {
-    type Target = T;
+impl Deref for Memory {
+    type Target = [u8];
 
-    fn deref(&self) -> &T {
-        &self.value
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `start` is valid for reads of the class's size, which is at least `len`; the memory is initialised
+        // (anonymous mappings read as zero); nobody else holds the block, and who writes has `self` exclusively.
+        unsafe { slice::from_raw_parts(self.block.start.as_ptr(), self.len) }
     }
 }
 
-impl<T> DerefMut for WithRings<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.value
+impl DerefMut for Memory {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, for writes, too: `self` is borrowed exclusively.
+        unsafe { slice::from_raw_parts_mut(self.block.start.as_ptr(), self.len) }
     }
 }
 
-impl<T> Drop for WithRings<T> {
+impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: the value is dropped here and only here, and not used afterwards.
-        unsafe { ManuallyDrop::drop(&mut self.value) };
-        for block in &mut self.blocks {
-            // SAFETY: each block is taken here and only here; the value that borrowed it is gone.
-            unsafe { ManuallyDrop::take(block) }.give();
-        }
+        // SAFETY: the block is taken here and only here; what borrowed it has ended with `self`.
+        unsafe { ManuallyDrop::take(&mut self.block) }.give();
     }
 }
 
@@ -185,23 +161,18 @@ mod tests {
 
     #[test]
     fn rings_do_not_overlap_and_are_used_again() {
-        let mut all: Vec<_> = (0..40u8)
-            .map(|i| {
-                WithRings::new(8192, 4096, |receive, send| (receive, send)).map(|rings| (i, rings)).unwrap()
-            })
-            .collect();
-        for (i, rings) in &mut all {
-            rings.0.fill(*i);
-            rings.1.fill(!*i);
+        let mut all: Vec<_> =
+            (0..80u8).map(|i| (i, Memory::new(if i % 2 == 0 { 8192 } else { 4000 }).unwrap())).collect();
+        for (i, memory) in &mut all {
+            memory.fill(*i);
         }
-        for (i, rings) in &all {
-            assert!(rings.0.iter().all(|byte| byte == i));
-            assert!(rings.1.iter().all(|byte| *byte == !*i));
+        for (i, memory) in &all {
+            assert!(memory.iter().all(|byte| byte == i));
         }
         let before = lock().next;
         drop(all);
-        let again = WithRings::new(8192, 4096, |receive, send| (receive, send)).unwrap();
-        assert_eq!(again.0.len(), 8192);
+        let again = Memory::new(8192).unwrap();
+        assert_eq!(again.len(), 8192);
         assert!(lock().next >= before);
     }
 
@@ -211,7 +182,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    drop(WithRings::new(4096, 4096, |receive, send| (receive, send)));
+                    drop([Memory::new(4096), Memory::new(4096)]);
                 }
             });
             let statuses: Vec<_> = (0..100).map(|_| child_that_takes_rings()).collect();
@@ -229,9 +200,9 @@ mod tests {
             // SAFETY: alarm has no conditions.
             unsafe { libc::alarm(5) };
             drop(held);
-            let rings = WithRings::new(4096, 4096, |receive, send| (receive, send));
+            let rings = [Memory::new(4096), Memory::new(4096)];
             // SAFETY: _exit takes any status and does not return.
-            unsafe { libc::_exit(i32::from(rings.is_err())) };
+            unsafe { libc::_exit(i32::from(rings.iter().any(Result::is_err))) };
         }
         drop(held);
         let mut status = -1;
@@ -243,7 +214,7 @@ mod tests {
     #[test]
     fn impossible_lengths_are_refused() {
         for len in [0, (128 << 20) + 1, usize::MAX] {
-            let error = WithRings::new(len, 4096, |receive, send| (receive, send)).unwrap_err();
+            let error = Memory::new(len).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(libc::ENOBUFS));
         }
     }

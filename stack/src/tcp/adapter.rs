@@ -1,21 +1,18 @@
 //! The one file that names smoltcp's sockets.
 //!
-//! smoltcp serves as handshake and close machine and receive side of one connection at a time, and as byte ring: each
-//! connection has a fresh `tcp::Socket` in a `SocketSet` of its own. Data that is sent does not pass through it: it
-//! never hears of more than a SYN and a FIN of ours. To smoltcp every
-//! connection runs between the same two IPv4 addresses, whatever its real ones: a segment is shown to
-//! it behind a made-up IPv4 header, and what it emits gets the real header afterwards. So one code path
-//! serves IPv4 and IPv6, super-frames included, and the stack's addresses are no concern of smoltcp's.
+//! smoltcp serves as handshake and close machine of one connection at a time: each connection has a fresh `tcp::Socket` in
+//! a `SocketSet` of its own. No data passes through it: it never hears of more than a SYN and a FIN of either side. To
+//! smoltcp every connection runs between the same two IPv4 addresses, whatever its real ones: a segment is shown to it
+//! behind a made-up IPv4 header, and what it emits gets the real header afterwards. So one code path serves IPv4 and
+//! IPv6, and the stack's addresses are no concern of smoltcp's.
 
-use std::io;
 use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
-use smoltcp::storage::RingBuffer;
-use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
+use smoltcp::time::Instant as SmolInstant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint, IpListenEndpoint};
 
 pub(crate) use smoltcp::socket::tcp::State;
@@ -24,7 +21,6 @@ use super::isn::smoltcp_seed;
 use super::segment;
 use crate::link::{Frame, MAX_SUPER_FRAME};
 use crate::net::{checksum, ethernet, ip};
-use crate::sys::arena::WithRings;
 use crate::time::Instant;
 
 /// The addresses that smoltcp believes in.
@@ -33,9 +29,6 @@ const REMOTE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 
 /// Room in front of the TCP header of a segment that is shown to smoltcp.
 pub(crate) const FRONT: usize = ip::V4_HEADER_LEN;
-
-/// Room for the TCP header and all its options, in bytes.
-const MAX_TCP_HEADER: usize = 60;
 
 /// Interfaces of smoltcp's kept at most: the network may speak of many path MTUs.
 const MOST_INTERFACES: usize = 64;
@@ -59,7 +52,7 @@ impl Path {
 
     /// The MTU that gives smoltcp's IPv4 the segment size of the real header.
     fn shown_mtu(self) -> usize {
-        let least = ip::V4_HEADER_LEN + MAX_TCP_HEADER + 1;
+        let least = ip::V4_HEADER_LEN + segment::MAX_HEADER_LEN + 1;
         (usize::from(self.mtu) + ip::V4_HEADER_LEN).saturating_sub(self.header_len()).max(least)
     }
 
@@ -150,35 +143,38 @@ fn new_interface(path: Path, seed: u64, now: Instant) -> Interface {
     interface
 }
 
+/// The receive buffer of smoltcp's socket, in bytes: it is never filled, but without one no FIN is in its window.
+const TOKEN_BUFFER: usize = 64;
+
 /// One connection inside smoltcp (a transmission control block).
 #[derive(Debug)]
 pub(crate) struct Tcb {
-    set: WithRings<Set>,
-    path: Path,
-}
-
-#[derive(Debug)]
-struct Set {
     sockets: SocketSet<'static>,
     handle: SocketHandle,
-    /// What is to be sent or acknowledged.
-    queue: RingBuffer<'static, u8>,
-}
-
-impl Set {
-    fn new(receive: &'static mut [u8], send: &'static mut [u8]) -> Self {
-        let nothing = tcp::SocketBuffer::new(Vec::new());
-        let socket = tcp::Socket::new(tcp::SocketBuffer::new(receive), nothing);
-        let mut sockets = SocketSet::new(vec![SocketStorage::EMPTY]);
-        let handle = sockets.add(socket);
-        Self { sockets, handle, queue: RingBuffer::new(send) }
-    }
+    path: Path,
+    #[cfg(test)]
+    sabotaged: bool,
 }
 
 impl Tcb {
-    /// A closed connection with rings of the given sizes in bytes.
-    pub(crate) fn new(path: Path, receive: usize, send: usize) -> io::Result<Self> {
-        Ok(Self { set: WithRings::new(receive, send, Set::new)?, path })
+    /// A closed connection.
+    pub(crate) fn new(path: Path) -> Self {
+        let buffer = |len| tcp::SocketBuffer::new(vec![0; len]);
+        let mut sockets = SocketSet::new(vec![SocketStorage::EMPTY]);
+        let handle = sockets.add(tcp::Socket::new(buffer(TOKEN_BUFFER), buffer(0)));
+        Self {
+            sockets,
+            handle,
+            path,
+            #[cfg(test)]
+            sabotaged: false,
+        }
+    }
+
+    /// Has smoltcp panic at the next segment that it is shown.
+    #[cfg(test)]
+    pub(crate) const fn sabotage(&mut self) {
+        self.sabotaged = true;
     }
 
     /// How its segments travel.
@@ -192,12 +188,11 @@ impl Tcb {
     }
 
     fn socket(&self) -> &tcp::Socket<'static> {
-        self.set.sockets.get(self.set.handle)
+        self.sockets.get(self.handle)
     }
 
     fn socket_mut(&mut self) -> &mut tcp::Socket<'static> {
-        let handle = self.set.handle;
-        self.set.sockets.get_mut(handle)
+        self.sockets.get_mut(self.handle)
     }
 
     /// Starts an active open with the given initial sequence number. Ports are not 0.
@@ -243,16 +238,13 @@ impl Tcb {
         bytes: &mut [u8],
         tcp: usize,
     ) -> Result<Option<Outbound>, Panicked> {
-        // A longer one does not fit smoltcp's header; the peer sends the cut rest, and its FIN, again.
-        let end = bytes.len().min(tcp - FRONT + usize::from(u16::MAX));
-        if end < bytes.len() {
-            segment::clear_flag(&mut bytes[tcp..], segment::FIN);
-        }
-        let packet = &mut bytes[tcp - FRONT..end];
+        let packet = &mut bytes[tcp - FRONT..];
         ip::emit(packet, REMOTE.into(), LOCAL.into(), checksum::TCP, ip::DEFAULT_TTL);
         let mut wire = Wire::new(self.path, Some(packet));
-        let sockets = &mut self.set.sockets;
+        let sockets = &mut self.sockets;
         catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(test)]
+            assert!(!self.sabotaged, "as the test wants it");
             interface.poll_ingress_single(smol_instant(now), &mut wire, sockets);
             wire.sent
         }))
@@ -267,7 +259,7 @@ impl Tcb {
     ) -> Result<Option<Outbound>, Panicked> {
         let interface = adapter.interface(self.path, now);
         let mut wire = Wire::new(self.path, None);
-        let sockets = &mut self.set.sockets;
+        let sockets = &mut self.sockets;
         catch_unwind(AssertUnwindSafe(|| {
             let changed = interface.poll_egress(smol_instant(now), &mut wire, sockets);
             debug_assert_eq!(changed == PollResult::SocketStateChanged, wire.sent.is_some());
@@ -279,7 +271,7 @@ impl Tcb {
     /// When [`egress`](Self::egress) is due again; a time in the past means now.
     pub(crate) fn poll_at(&mut self, adapter: &mut Adapter, now: Instant) -> Option<Instant> {
         let interface = adapter.interface(self.path, now);
-        let at = interface.poll_at(smol_instant(now), &self.set.sockets)?;
+        let at = interface.poll_at(smol_instant(now), &self.sockets)?;
         Some(Instant::from_nanos(u64::try_from(at.total_micros()).unwrap_or(0).saturating_mul(1000)))
     }
 
@@ -292,66 +284,6 @@ impl Tcb {
         self.socket().remote_endpoint().is_some()
     }
 
-    /// Bytes received and not yet taken.
-    pub(crate) fn recv_queue(&self) -> usize {
-        self.socket().recv_queue()
-    }
-
-    /// Bytes that the send ring holds, and how many more it takes.
-    pub(crate) fn send_capacity(&self) -> usize {
-        self.set.queue.capacity()
-    }
-
-    pub(crate) fn send_room(&self) -> usize {
-        self.set.queue.window()
-    }
-
-    pub(crate) fn recv_capacity(&self) -> usize {
-        self.socket().recv_capacity()
-    }
-
-    /// Copies into the send ring; the count is 0 when it is full.
-    pub(crate) fn send(&mut self, data: &[u8]) -> usize {
-        self.set.queue.enqueue_slice(data)
-    }
-
-    /// Lets `f` fill a contiguous free part of the send ring.
-    pub(crate) fn send_with(&mut self, f: impl FnOnce(&mut [u8]) -> usize) -> usize {
-        let take = |room: &mut [u8]| (f(room).min(room.len()), ());
-        self.set.queue.enqueue_many_with(take).0
-    }
-
-    /// Copies out of the send ring what stands there behind `offset` bytes, and leaves it there.
-    pub(crate) fn copy_queued(&mut self, offset: usize, buffer: &mut [u8]) {
-        let copied = self.set.queue.read_allocated(offset, buffer);
-        debug_assert_eq!(copied, buffer.len(), "what is to be sent is in the ring");
-    }
-
-    /// The peer has the first `len` bytes of the send ring.
-    pub(crate) fn acknowledged(&mut self, len: usize) {
-        let len = len.min(self.set.queue.len());
-        self.set.queue.dequeue_allocated(len);
-    }
-
-    /// Copies out of the receive ring.
-    pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> usize {
-        self.socket_mut().recv_slice(buffer).unwrap_or(0)
-    }
-
-    /// Copies out of the receive ring and leaves the bytes there.
-    pub(crate) fn peek(&mut self, buffer: &mut [u8]) -> usize {
-        self.socket_mut().peek_slice(buffer).unwrap_or(0)
-    }
-
-    /// Lets `f` take from the contiguous front of the receive ring.
-    pub(crate) fn recv_with(&mut self, f: impl FnOnce(&[u8]) -> usize) -> usize {
-        let take = |bytes: &mut [u8]| {
-            let taken = f(bytes).min(bytes.len());
-            (taken, taken)
-        };
-        self.socket_mut().recv(take).unwrap_or(0)
-    }
-
     /// Sends FIN, at the next [`egress`](Self::egress).
     pub(crate) fn close(&mut self) {
         self.socket_mut().close();
@@ -361,20 +293,10 @@ impl Tcb {
     pub(crate) fn abort(&mut self) {
         self.socket_mut().abort();
     }
-
-    /// How long an acknowledgement of the next segment may wait for company. No delay at all is zero, not
-    /// `None`: with that, a wait that was begun earlier would go on.
-    pub(crate) fn set_ack_delay(&mut self, delay: std::time::Duration) {
-        self.socket_mut().set_ack_delay(Some(smol_duration(delay)));
-    }
 }
 
 fn smol_instant(now: Instant) -> SmolInstant {
     SmolInstant::from_micros(i64::try_from(now.as_nanos() / 1000).unwrap_or(i64::MAX))
-}
-
-fn smol_duration(duration: std::time::Duration) -> SmolDuration {
-    SmolDuration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// A device with one packet to receive and room for one to send.

@@ -5,6 +5,7 @@
 mod application;
 mod handshake;
 mod interpreter;
+mod receive;
 mod transmit;
 
 use std::io;
@@ -12,16 +13,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use self::handshake::Opening;
-use super::adapter::{Adapter, Outbound, Panicked, Path, State, Tcb};
-use super::delay::{ACK_DELAY, AckDelay, Arrival};
+use super::adapter::{Adapter, FRONT, Outbound, Panicked, Path, State, Tcb};
+use super::delay::AckDelay;
 use super::guard::{Guard, Verdict};
 use super::keepalive::{KeepAlive, Prober};
-use super::received::Received;
+use super::receiver::Receiver;
 use super::recovery::CongestionControl;
 use super::retries::Retries;
-use super::segment::{self, ACK, Arrived, FIN, RST, SYN, Segment, after};
+use super::ring::Ring;
+use super::segment::{ACK, Arrived, RST, SYN};
 use super::sender::{Manners, Sender};
-use super::urgent::Mark;
 use crate::engine::endpoint::EndpointId;
 use crate::engine::output::Hop;
 use crate::error::Error;
@@ -70,8 +71,9 @@ pub(crate) enum Phase {
 /// Sizes and switches of a connection that is being made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    pub(crate) receive: usize,
-    pub(crate) send: usize,
+    /// Bytes of the rings at first, and at most.
+    pub(crate) receive: (usize, usize),
+    pub(crate) send: (usize, usize),
     pub(crate) manners: Manners,
     pub(crate) control: CongestionControl,
     pub(crate) max_segment: Option<u16>,
@@ -106,10 +108,6 @@ pub(crate) struct Connection {
     pub(crate) orphan: bool,
     tcb: Tcb,
     guard: Guard,
-    /// Sequence number behind the peer's FIN, once it was taken.
-    fin: Option<u32>,
-    /// Bytes of the peer that the application took, modulo 2^32.
-    taken: u32,
     /// Nothing of it leaves any more and nothing is taken in.
     dead: bool,
     /// How long the peer may be silent, counted from `quiet_since`. smoltcp's own limit counts from the
@@ -127,8 +125,11 @@ pub(crate) struct Connection {
     settings: Settings,
     prober: Prober,
     sender: Sender,
-    received: Received,
-    urgent: Mark,
+    receiver: Receiver,
+    /// What the sending side sends: what the application wrote and the peer has not acknowledged.
+    outgoing: Ring,
+    /// When a segment that was out of place was answered last.
+    challenged_at: Option<Instant>,
     /// What was said last in the handshake, while that goes on.
     opening: Option<Opening>,
     /// Nothing but new data asks for a transmission: what does not fill a super-frame may wait for more.
@@ -158,13 +159,14 @@ impl Connection {
         path: Path,
         settings: Settings,
         isn: u32,
-        arrived: Arrived<'_>,
+        arrived: &Arrived<'_>,
     ) -> io::Result<Option<Self>> {
-        let Arrived { bytes, tcp, seg } = arrived;
         let mut connection = Self::new(now, tuple, path, settings, isn, Phase::Embryonic)?;
         connection.patience = Some(connection.handshake_patience());
-        let passed = connection.guard.inbound(&mut bytes[tcp..], &seg, None, None) == Verdict::Pass
-            && connection.tcb.accept(now, isn, tuple.local_port, bytes, tcp).is_ok()
+        let mut bytes = arrived.header(FRONT);
+        let passed = connection.guard.inbound(&arrived.bytes[arrived.tcp..], &arrived.seg, None, None)
+            == Verdict::Pass
+            && connection.tcb.accept(now, isn, tuple.local_port, &mut bytes, FRONT).is_ok()
             && connection.tcb.state() == State::SynReceived;
         Ok(passed.then_some(connection))
     }
@@ -177,7 +179,7 @@ impl Connection {
         isn: u32,
         phase: Phase,
     ) -> io::Result<Self> {
-        let tcb = Tcb::new(path, settings.receive, settings.send)?;
+        let receiver = Receiver::new(now, settings.receive.0, settings.receive.1)?;
         let Settings { manners, control, max_segment, .. } = settings;
         let mss = path.mss_within(max_segment);
         Ok(Self {
@@ -191,10 +193,8 @@ impl Connection {
             deadline: None,
             listed: false,
             orphan: false,
-            guard: Guard::new(tcb.recv_capacity(), path.v6),
-            tcb,
-            fin: None,
-            taken: 0,
+            guard: Guard::new(receiver.limit(), path.v6),
+            tcb: Tcb::new(path),
             dead: false,
             patience: None,
             quiet_since: now,
@@ -207,8 +207,9 @@ impl Connection {
             settings,
             prober: Prober::new(now),
             sender: Sender::new(isn, mss, path.frame_payload(), manners, control),
-            received: Received::default(),
-            urgent: Mark::default(),
+            receiver,
+            outgoing: Ring::new(settings.send.0)?,
+            challenged_at: None,
             opening: None,
             only_data: false,
         })
@@ -219,61 +220,35 @@ impl Connection {
         &mut self,
         adapter: &mut Adapter,
         now: Instant,
-        mut arrived: Arrived<'_>,
+        arrived: &Arrived<'_>,
     ) -> Result<(Option<Outbound>, bool), Panicked> {
         if self.dead {
             return Ok((None, false));
         }
+        let seg = arrived.seg;
         let (next, una) = (self.expected(), self.una());
-        let verdict = self.guard.inbound(&mut arrived.bytes[arrived.tcp..], &arrived.seg, next, una);
-        match (verdict, next) {
-            (Verdict::Pass, _) => {}
-            (Verdict::Cut(len), _) => arrived.cut(len),
-            // smoltcp answers a keep-alive once a second at most (RFC 5961 section 7).
-            (Verdict::Challenge, Some(next)) => {
-                let answer = self.hear(adapter, now, next.wrapping_sub(1), ACK)?;
-                return Ok((answer, false));
-            }
-            (Verdict::Drop | Verdict::Challenge, _) => return Ok((None, false)),
+        match self.guard.inbound(&arrived.bytes[arrived.tcp..], &seg, next, una) {
+            Verdict::Pass => {}
+            Verdict::Challenge => return Ok((self.challenge(now), false)),
+            Verdict::Drop => return Ok((None, false)),
         }
-        if self.defers(&arrived.seg, next) {
+        if self.defers(&seg, next) {
             return Ok((None, false));
         }
-        let behind = self.behind_fin(&arrived.seg);
-        if behind > 0 {
-            arrived.cut(behind);
-        }
-        let seg = arrived.seg;
         let before = self.standing();
         self.quiet_since = now;
         self.prober.heard(now);
-        if self.established
-            && seg.has(ACK)
-            && seg.flags & (SYN | RST) == 0
-            && self.guard.is_recent(&seg, next)
-        {
-            self.acknowledged(now, &arrived);
-        }
-        if self.una() != una {
-            self.progress_at = now;
-        }
-        if let Some(next) = next
-            && seg.flags & (SYN | RST) == 0
-            && self.guard.is_recent(&seg, Some(next))
-        {
-            self.urgent.heard(&seg, next);
-        }
-        let answer = if self.concerns_sender_only(&seg, next) || (behind > 0 && seg.payload_len == 0) {
+        let answer = if !self.established {
+            self.shake(adapter, now, arrived)?
+        } else if seg.has(RST) {
+            let before = self.tcb.state();
+            self.hear(adapter, now, RST | ACK)?;
+            self.follow(before, Some(reset_error(before)));
             None
-        } else if let Some(edge) = self.keeps(&seg, next) {
-            let data = &arrived.bytes[arrived.tcp + seg.header_len..][..seg.payload_len];
-            self.received.keep(&seg, data, edge);
-            Some(self.say_what_waits(adapter, now)?)
+        } else if seg.has(SYN) {
+            self.challenge(now)
         } else {
-            if let Some(next) = next {
-                self.received.compare(&seg, next);
-            }
-            self.pass_on(adapter, now, arrived)?
+            self.receive(adapter, now, arrived)?
         };
         if self.phase == Phase::Open && !self.orphan && self.is_flushed() {
             self.patience = None;
@@ -284,130 +259,25 @@ impl Connection {
         Ok((answer, before != self.standing()))
     }
 
-    /// Bytes of a segment that stand where the peer's FIN stands or behind it: nobody's (RFC 9293 section 3.10.7.4,
-    /// seventh: ignore the segment text).
-    fn behind_fin(&self, seg: &Segment) -> usize {
-        let Some(fin) = self.fin.filter(|_| seg.payload_len > 0) else { return 0 };
-        let over = seg.seq.wrapping_add(seg.payload_len as u32).wrapping_sub(fin.wrapping_sub(1)) as i32;
-        usize::try_from(over).unwrap_or(0).min(seg.payload_len)
-    }
-
-    /// Tells the sending side what an acceptable segment acknowledges.
-    fn acknowledged(&mut self, now: Instant, arrived: &Arrived<'_>) {
-        let (blocks, count) = segment::blocks(&arrived.bytes[arrived.tcp..], &arrived.seg);
-        let acknowledged = self.sender.heard(now, &arrived.seg, &blocks[..count]);
-        self.tcb.acknowledged(acknowledged);
-    }
-
-    /// Whether a segment says nothing that smoltcp would have to know: an acknowledgement of data, without any.
-    fn concerns_sender_only(&self, seg: &Segment, next: Option<u32>) -> bool {
-        let bare = seg.payload_len == 0 && seg.flags & (SYN | FIN | RST) == 0;
-        // It has to hear of its FIN, and to answer what asks for an answer.
-        let sending = match self.tcb.state() {
-            State::Established | State::CloseWait => true,
-            State::FinWait1 | State::Closing | State::LastAck => !self.sender.is_finished(),
-            _ => false,
-        };
-        bare && sending && self.established && next == Some(seg.seq)
-    }
-
-    /// Whether the data of a segment has to wait for what is missing in front of it; the end of the window if so.
-    fn keeps(&self, seg: &Segment, next: Option<u32>) -> Option<u32> {
-        let (next, edge) = (next?, self.guard.edge()?);
-        let ahead =
-            self.established && self.fin.is_none() && seg.payload_len > 0 && seg.flags & (SYN | RST) == 0;
-        (ahead && after(seg.seq, next) && after(edge, seg.seq)).then_some(edge)
-    }
-
-    /// Shows a segment to smoltcp and follows it. Returns its immediate answer.
-    fn pass_on(
-        &mut self,
-        adapter: &mut Adapter,
-        now: Instant,
-        arrived: Arrived<'_>,
-    ) -> Result<Option<Outbound>, Panicked> {
-        let Arrived { bytes, tcp, seg } = arrived;
-        let before = self.tcb.state();
-        let at_once = self.acks.arrived(
-            now,
-            &Arrival {
-                len: seg.payload_len,
-                fin: seg.has(FIN),
-                most: self.largest_segment(),
-                window: self.tcb.recv_capacity() - self.tcb.recv_queue(),
-                timeout: self.sender.timeout(),
-            },
-        );
-        self.tcb.set_ack_delay(if at_once { Duration::ZERO } else { ACK_DELAY });
-        if self.established && seg.has(ACK) {
-            segment::set_ack(&mut bytes[tcp..], self.shown_ack());
-        }
-        let mut answer =
-            self.tcb.ingress(adapter, now, bytes, tcp).map_err(|panicked| self.broke(panicked))?;
-        let reset = seg.has(RST).then(|| reset_error(before));
-        self.took(before, seg.end(), reset);
-        if self.phase == Phase::Open && !self.established {
-            self.open(now, &seg);
-        }
-        if self.received.has_gaps()
-            && let Some(filled) = self.fill(adapter, now)?
-        {
-            answer = Some(filled);
-        } else if let Some(answer) = &mut answer {
-            self.label(answer);
-            self.left(now, answer, true);
-        }
-        let next = self.expected();
-        if let Some(at) = self.guard.take_early_fin(next)
-            && self.fin.is_none()
-        {
-            let before = self.tcb.state();
-            // What it answers is the acknowledgement that leaves with the next segment anyway.
-            self.hear(adapter, now, at, FIN | ACK)?;
-            self.took(before, at.wrapping_add(1), None);
-        }
-        Ok(answer)
-    }
-
-    /// Takes in what waited for the data that has just arrived, and acknowledges it at once (RFC 5681 section 4.2).
-    fn fill(&mut self, adapter: &mut Adapter, now: Instant) -> Result<Option<Outbound>, Panicked> {
-        let mut moved = false;
-        // What was kept behind a FIN is nobody's.
-        while self.fin.is_none()
-            && let Some(next) = self.expected()
-            && let Some((seq, mut bytes)) = self.received.take(next)
-        {
-            self.tcb.set_ack_delay(Duration::ZERO);
-            self.show(adapter, now, &mut bytes, seq, ACK)?;
-            moved = true;
-            if self.expected() == Some(next) {
-                // smoltcp did not take it.
-                break;
-            }
-        }
-        if moved { self.say_what_waits(adapter, now).map(Some) } else { Ok(None) }
-    }
-
-    /// Follows smoltcp after it took a segment in that ends at `end`; `reset` if it was one.
-    fn took(&mut self, before: State, end: u32, reset: Option<Error>) {
-        let state = self.tcb.state();
-        if !heard_fin(before) && heard_fin(state) && state != State::Closed {
-            self.fin = Some(end);
-        }
-        self.follow(before, reset);
-    }
-
     /// The sequence number that is expected of the peer next (RCV.NXT), once it has shown the first.
     fn expected(&self) -> Option<u32> {
-        let first = self.first_waiting()?;
-        // Modulo 2^32, as sequence numbers are.
-        let waiting = self.tcb.recv_queue() as u32;
-        Some(self.fin.unwrap_or_else(|| first.wrapping_add(waiting)))
+        Some(self.receiver.next(self.first()?))
     }
 
-    /// The sequence number of the first byte of the peer's that the application has not taken.
-    fn first_waiting(&self) -> Option<u32> {
-        Some(self.guard.irs()?.wrapping_add(1).wrapping_add(self.taken))
+    /// The sequence number of the peer's first byte.
+    fn first(&self) -> Option<u32> {
+        Some(self.guard.irs()?.wrapping_add(1))
+    }
+
+    /// Where the window ends that the peer knows of: until something was acknowledged that is what a SYN offers.
+    fn edge(&self, next: u32) -> u32 {
+        let first = self.receiver.capacity().min(usize::from(u16::MAX));
+        self.guard.edge().unwrap_or_else(|| next.wrapping_add(first as u32))
+    }
+
+    /// The sequence number behind the peer's FIN, once that was taken.
+    fn fin(&self) -> Option<u32> {
+        self.expected().filter(|_| self.receiver.is_finished())
     }
 
     /// The sequence number that the peer is to acknowledge next (SND.UNA), once it has heard the first.
@@ -434,7 +304,7 @@ impl Connection {
             state: self.tcb.state(),
             has_peer: self.tcb.has_peer(),
             dead: self.dead,
-            received: self.tcb.recv_queue(),
+            received: self.receiver.queue(),
             blocked: self.blocked,
         }
     }
@@ -490,7 +360,7 @@ impl Connection {
     /// received data unread (RFC 2525 section 2.17).
     pub(crate) fn close(&mut self, now: Instant) {
         self.orphan = true;
-        if self.tcb.recv_queue() > 0 || self.tcb.state() == State::SynSent {
+        if self.receiver.queue() > 0 || self.tcb.state() == State::SynSent {
             self.abort(None);
             return;
         }
@@ -504,7 +374,7 @@ impl Connection {
     /// Data that arrives behind an application that is gone resets the connection (RFC 1122 section
     /// 4.2.2.13). Says whether it did.
     pub(crate) fn reset_if_unheard(&mut self) -> bool {
-        let unheard = self.orphan && self.phase != Phase::Over && self.tcb.recv_queue() > 0;
+        let unheard = self.orphan && self.phase != Phase::Over && self.receiver.queue() > 0;
         if unheard {
             self.abort(None);
         }
@@ -535,7 +405,7 @@ impl Connection {
 
     /// Whether an acknowledgement of the peer's FIN has left.
     pub(crate) fn has_acknowledged_fin(&self) -> bool {
-        self.fin.is_some() && self.fin == self.guard.acknowledged()
+        self.receiver.is_finished() && self.expected() == self.guard.acknowledged()
     }
 
     /// Whether everything the application sent, FIN included, was acknowledged.
@@ -559,12 +429,12 @@ impl Connection {
 
     /// The end of what we sent, and of what the peer sent or what of it was acknowledged.
     pub(crate) fn ends(&self) -> (Option<u32>, Option<u32>) {
-        (self.guard.sent(), self.fin.or_else(|| self.guard.acknowledged()))
+        (self.guard.sent(), self.fin().or_else(|| self.guard.acknowledged()))
     }
 
     #[cfg(test)]
-    pub(crate) const fn disarm_guard(&mut self) {
-        self.guard.disarm();
+    pub(crate) const fn sabotage(&mut self) {
+        self.tcb.sabotage();
     }
 }
 

@@ -123,7 +123,7 @@ impl Engine {
         segment::emit(header, tuple.remote_port, tuple.local_port, irs, 0, SYN, arrived.seg.window);
         set_mss(header, mss);
         let Some(seg) = Segment::parse(header) else { return true };
-        let again = Arrived { bytes: &mut syn, tcp: FRONT, seg };
+        let again = Arrived { bytes: &syn, tcp: FRONT, seg };
         let opened = Connection::accept(
             now,
             tuple,
@@ -131,7 +131,7 @@ impl Engine {
             // As Linux: what a cookie opens is there at once.
             Settings { defer_accept: Retries::default(), ..settings(&options) },
             isn,
-            again,
+            &again,
         );
         let Ok(Some(mut connection)) = opened else { return true };
         if connection.outbound(&mut self.adapter, now).is_err() {

@@ -41,7 +41,7 @@ pub(crate) struct AckDelay {
     owed: usize,
     /// When the acknowledgement that waits has waited long enough.
     due: Option<Instant>,
-    /// It leaves now, whatever smoltcp waits for.
+    /// It leaves now.
     at_once: bool,
     /// So many more leave at once.
     quick: usize,
@@ -67,8 +67,8 @@ impl AckDelay {
         }
     }
 
-    /// Takes note of a segment. True if its acknowledgement leaves at once.
-    pub(crate) fn arrived(&mut self, now: Instant, arrival: &Arrival) -> bool {
+    /// Takes note of what has come in order.
+    pub(crate) fn arrived(&mut self, now: Instant, arrival: &Arrival) {
         let Arrival { len, fin, most, window, timeout } = *arrival;
         if len > 0 {
             self.segment = self.segment.max(len).min(most);
@@ -79,17 +79,11 @@ impl AckDelay {
             self.heard = Some(now);
             self.owed += len;
         }
-        // The answer to the end is likely to be the other end.
+        // The answer to the end of something is likely to be the other end.
         self.interactive |= fin;
         // RFC 9293 section 3.8.6.3: at least every second full-sized segment.
-        if self.owed >= 2 * self.segment || (len > 0 && self.is_quick() && self.quick > 0) {
-            self.at_once = true;
-            return true;
-        }
-        if self.owed > 0 {
-            self.due.get_or_insert(now + ACK_DELAY);
-        }
-        false
+        self.at_once |= self.owed >= 2 * self.segment || len == 0 || (self.is_quick() && self.quick > 0);
+        self.due.get_or_insert(now + ACK_DELAY);
     }
 
     /// An acknowledgement has left, alone or with data.
@@ -115,9 +109,19 @@ impl AckDelay {
         self.at_once
     }
 
-    /// Whether an acknowledgement is to leave now; asked once.
-    pub(crate) const fn take_at_once(&mut self) -> bool {
-        std::mem::replace(&mut self.at_once, false)
+    /// One leaves now, whatever there is to acknowledge.
+    pub(crate) const fn set_at_once(&mut self) {
+        self.at_once = true;
+    }
+
+    /// Whether one is to leave now.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.at_once || self.due.is_some_and(|due| due <= now)
+    }
+
+    /// When one is to leave that waits.
+    pub(crate) const fn due(&self) -> Option<Instant> {
+        self.due
     }
 
     /// What `TCP_QUICKACK` shows: acknowledgements do not wait for answers of the application.
@@ -139,7 +143,8 @@ mod tests {
     /// Whether the acknowledgement of so many bytes leaves at once; if so it has left.
     fn hears(delay: &mut AckDelay, now: Instant, len: usize) -> bool {
         let arrival = Arrival { len, fin: false, most: 1460, window: 100_000, timeout: SECOND };
-        let at_once = delay.arrived(now, &arrival);
+        delay.arrived(now, &arrival);
+        let at_once = delay.is_due(now);
         if at_once {
             delay.left(now);
         }
@@ -163,7 +168,8 @@ mod tests {
         for (window, count) in [(0, 2), (8760, 3), (1 << 20, 16)] {
             delay = AckDelay { heard: None, quick: 0, ..delay };
             let arrival = Arrival { len: 1460, fin: false, most: 1460, window, timeout: SECOND };
-            assert!(delay.arrived(at(0), &arrival));
+            delay.arrived(at(0), &arrival);
+            assert!(delay.is_due(at(0)));
             assert_eq!(delay.quick, count, "{window}");
             delay.left(at(0));
         }
@@ -228,6 +234,10 @@ mod tests {
     fn the_end_waits_for_the_other_end() {
         let mut delay = AckDelay::new(true);
         let arrival = Arrival { len: 10, fin: true, most: 1460, window: 100_000, timeout: SECOND };
-        assert!(!delay.arrived(at(0), &arrival));
+        delay.arrived(at(0), &arrival);
+        assert!(!delay.is_due(at(0)) && delay.is_due(at(10)));
+        // When nothing came with it, it does not.
+        delay.arrived(at(1), &Arrival { len: 0, ..arrival });
+        assert!(delay.is_due(at(1)));
     }
 }

@@ -24,7 +24,7 @@ impl Engine {
         now: Instant,
         interface: InterfaceId,
         packet: &Packet,
-        frame: &mut Frame,
+        frame: &Frame,
     ) {
         self.counters.tcp_in += 1;
         let Some(seg) = Segment::parse(&frame.bytes()[packet.payload..packet.end]) else {
@@ -44,7 +44,7 @@ impl Engine {
             remote: packet.source,
             remote_port: seg.source_port,
         };
-        let arrived = Arrived { bytes: &mut frame.bytes_mut()[..packet.end], tcp: packet.payload, seg };
+        let arrived = Arrived { bytes: &frame.bytes()[..packet.end], tcp: packet.payload, seg };
         if let Some(&id) = self.connections.get(&tuple) {
             self.segment_for(now, id, arrived);
             return;
@@ -83,7 +83,7 @@ impl Engine {
         let Some(Endpoint { role: Role::Connection(connection), .. }) = self.endpoints.get_mut(id) else {
             return;
         };
-        let Ok((answer, changed)) = connection.inbound(&mut self.adapter, now, arrived) else {
+        let Ok((answer, changed)) = connection.inbound(&mut self.adapter, now, &arrived) else {
             self.contain(now, id);
             return;
         };
@@ -276,7 +276,7 @@ impl Engine {
         }
         let isn = self.initial_sequence_number(now, &tuple);
         let path = self.path(now, &hop, tuple.remote);
-        let opened = Connection::accept(now, tuple, path, settings(&options), isn, arrived);
+        let opened = Connection::accept(now, tuple, path, settings(&options), isn, &arrived);
         let Ok(Some(mut connection)) = opened else { return };
         connection.hop = Some((hop, self.routes_version));
         let id = self.insert_connection(listener, family, options, connection);
@@ -431,8 +431,8 @@ fn is_scoped(address: IpAddr) -> bool {
 /// What a new connection takes from the options of its endpoint.
 pub(crate) const fn settings(options: &Options) -> Settings {
     Settings {
-        receive: options.recv_buffer,
-        send: options.send_buffer,
+        receive: (options.recv_buffer, options.recv_limit),
+        send: (options.send_buffer, options.send_limit),
         manners: options.manners(),
         control: options.congestion_control,
         max_segment: options.max_segment,

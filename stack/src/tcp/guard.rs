@@ -1,15 +1,13 @@
-//! What stands between the wire and smoltcp's TCP: segments that it would mishandle are mended or
-//! dropped here, before it sees them.
+//! What stands between the wire and a connection: who may reset it, acknowledge for it, or start it, and what was told to
+//! the peer. What gets past it is the peer's, or somebody's who sees its segments.
 
-use super::segment::{self, ACK, FIN, Offer, RST, SYN, Segment, after};
+use super::segment::{ACK, Offer, RST, SYN, Segment, after};
 
 /// What to do with a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Hand it on.
     Pass,
-    /// Hand it on without its FIN and so many bytes at its end.
-    Cut(usize),
     /// Drop it silently.
     Drop,
     /// Drop it, and acknowledge what is there, so that an honest sender shows that it knows the exact numbers.
@@ -19,7 +17,7 @@ pub(crate) enum Verdict {
 /// What the guard of one connection remembers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Guard {
-    /// Bytes of the receive ring.
+    /// Bytes of the largest window.
     capacity: u32,
     /// Scale of the windows we advertise, 0 until both sides have offered scaling.
     shift: u8,
@@ -31,58 +29,46 @@ pub(crate) struct Guard {
     syn_left: bool,
     /// Whether the last segment that left had no SYN.
     synchronized: bool,
-    /// Whether smoltcp knows the window that it gave last: the one of its SYN-ACK it takes for a scaled one.
-    scaled: bool,
     /// End of what left so far, in our sequence space.
     sent: Option<u32>,
     /// The last acknowledgement that left.
     acknowledged: Option<u32>,
     /// Right edge of the window we advertised, in the peer's sequence space.
     edge: Option<u32>,
-    /// The window we advertised last, as it stands in the header.
-    advertised: u16,
     /// What the peer said in its SYN.
     offer: Option<Offer>,
     v6: bool,
-    /// The window that the peer offered last, as it stands in the header.
-    offered: u16,
     /// The largest window that it ever offered, in bytes (MAX.SND.WND of RFC 5961 section 5.2).
     largest_offered: u32,
-    /// Where a FIN stands that came before the data in front of it.
-    early_fin: Option<u32>,
 }
 
 impl Guard {
-    /// The guard of a fresh connection with a receive ring of `capacity` bytes.
+    /// The guard of a fresh connection that never offers more than `capacity` bytes.
     pub(crate) fn new(capacity: usize, v6: bool) -> Self {
-        // The scale that smoltcp derives from the capacity (RFC 7323 section 2.3).
+        // RFC 7323 section 2.3.
         let bits = usize::BITS - capacity.leading_zeros();
         Self {
             capacity: u32::try_from(capacity).unwrap_or(u32::MAX),
             shift: 0,
-            offered_shift: u8::try_from(bits.saturating_sub(16)).unwrap_or(14),
+            offered_shift: u8::try_from(bits.saturating_sub(16)).map_or(14, |shift| shift.min(14)),
             irs: None,
             syn_left: false,
             synchronized: false,
-            scaled: false,
             sent: None,
             acknowledged: None,
             edge: None,
-            advertised: 0,
             offer: None,
             v6,
-            offered: 0,
             largest_offered: 0,
-            early_fin: None,
         }
     }
 
-    /// Looks at a segment from the peer, and mends it in place where that is enough. `next` is the sequence
+    /// Looks at a segment from the peer. `next` is the sequence
     /// number that is expected next (RCV.NXT), `una` the one that is to be acknowledged next (SND.UNA), as far as
     /// there are any.
     pub(crate) fn inbound(
         &mut self,
-        bytes: &mut [u8],
+        bytes: &[u8],
         seg: &Segment,
         next: Option<u32>,
         una: Option<u32>,
@@ -112,9 +98,6 @@ impl Guard {
                     self.shift = self.offered_shift;
                 }
                 self.offer = Some(offer);
-                // Not scaled itself; from now on windows are.
-                let shift = offer.shift.unwrap_or(0);
-                self.offered = (seg.window >> shift).max(seg.window.min(1));
                 self.largest_offered = seg.window.into();
             }
             return Verdict::Pass;
@@ -131,59 +114,22 @@ impl Guard {
             return Verdict::Drop;
         }
         if let (Some(next), Some(una)) = (next, una)
-            && !self.acknowledges(bytes, seg, next, una)
+            && !self.acknowledges(seg, next, una)
         {
             return Verdict::Challenge;
-        }
-        // The window in a SYN-ACK is not scaled (RFC 7323 section 2.2), but smoltcp scales it and would
-        // take more than its ring holds, and panic, until it has advertised again.
-        if !self.scaled
-            && let Some(irs) = self.irs
-        {
-            let limit = irs.wrapping_add(1).wrapping_add(self.capacity.min(65_535));
-            if after(seg.end(), limit) {
-                let rest = limit.wrapping_sub(seg.seq) as usize;
-                return if after(limit, seg.seq) {
-                    Verdict::Cut(seg.payload_len.saturating_sub(rest))
-                } else {
-                    Verdict::Drop
-                };
-            }
-        }
-        // smoltcp trims a segment to the window but would still act on its FIN: a silent truncation.
-        if seg.has(FIN)
-            && let Some(edge) = self.edge
-            && after(seg.end().wrapping_sub(1), edge)
-        {
-            segment::clear_flag(bytes, FIN);
-        } else if seg.has(FIN)
-            && let Some(next) = next
-            && after(seg.seq, next)
-        {
-            // smoltcp forgets it, and the peer may not say it again for long.
-            self.early_fin = Some(seg.end().wrapping_sub(1));
         }
         Verdict::Pass
     }
 
-    /// Follows what the segment acknowledges and offers. One that is older than the last may still carry data:
-    /// its acknowledgement and window are made the last ones, or smoltcp would drop it. False if it is older than
-    /// any honest one (RFC 5961 section 5.2).
-    fn acknowledges(&mut self, bytes: &mut [u8], seg: &Segment, next: u32, una: u32) -> bool {
+    /// Follows what the segment acknowledges and offers. False if it is older than any honest one (RFC 5961 section 5.2).
+    fn acknowledges(&mut self, seg: &Segment, next: u32, una: u32) -> bool {
         if !seg.has(ACK) || seg.has(RST) {
             return true;
         }
         if after(una, seg.ack) {
-            if una.wrapping_sub(seg.ack) > self.largest_offered {
-                return false;
-            }
-            if seg.sequence_len() > 0 {
-                segment::set_acknowledgement(bytes, una, self.offered);
-            }
-            return true;
+            return una.wrapping_sub(seg.ack) <= self.largest_offered;
         }
         if self.is_in_window(seg, next) && self.sent.is_some_and(|sent| !after(seg.ack, sent)) {
-            self.offered = seg.window;
             self.largest_offered = self.largest_offered.max(u32::from(seg.window) << self.peer_shift());
         }
         true
@@ -191,15 +137,13 @@ impl Guard {
 
     /// Whether a segment is one of the peer's of late: in the window, or overtaken by others. Its acknowledgement counts
     /// (RFC 9293 section 3.10.7.4; as Linux, which looks from the edge of the window it gave last).
-    pub(crate) fn is_recent(&self, seg: &Segment, next: Option<u32>) -> bool {
-        next.is_some_and(|next| {
-            // Behind the byte of a probe when the window is closed, too.
-            self.is_in_window(seg, next) || next.wrapping_add(1).wrapping_sub(seg.seq) <= self.capacity
-        })
+    pub(crate) fn is_recent(&self, seg: &Segment, next: u32) -> bool {
+        // Behind the byte of a probe when the window is closed, too.
+        self.is_in_window(seg, next) || next.wrapping_add(1).wrapping_sub(seg.seq) <= self.capacity
     }
 
     /// Whether some of a segment lies in the window (RFC 9293 section 3.10.7.4, the table of acceptability).
-    fn is_in_window(&self, seg: &Segment, next: u32) -> bool {
+    pub(crate) fn is_in_window(&self, seg: &Segment, next: u32) -> bool {
         let edge = self.edge.unwrap_or_else(|| next.wrapping_add(self.capacity.min(65_535)));
         let begins = !after(next, seg.seq) && (after(edge, seg.seq) || seg.seq == next);
         begins || (after(seg.end(), next) && !after(seg.seq, next))
@@ -212,12 +156,6 @@ impl Guard {
         } else {
             Verdict::Challenge
         }
-    }
-
-    /// Forgets that windows are not scaled yet: the way is open to a panic of smoltcp's.
-    #[cfg(test)]
-    pub(crate) const fn disarm(&mut self) {
-        self.scaled = true;
     }
 
     /// What the peer said in its SYN, once it has.
@@ -250,19 +188,13 @@ impl Guard {
         self.edge
     }
 
-    /// The window that the peer offered last, as it stands in the header.
-    pub(crate) const fn offered(&self) -> u16 {
-        self.offered
+    /// How the windows are scaled that we give in anything but a SYN, and how we offer to.
+    pub(crate) const fn shift(&self) -> u8 {
+        self.shift
     }
 
-    /// The acknowledgement and the window that were sent last.
-    pub(crate) const fn advertised(&self) -> (Option<u32>, u16) {
-        (self.acknowledged, self.advertised)
-    }
-
-    /// Takes the place of a FIN that came early, if the data in front of it has come since.
-    pub(crate) fn take_early_fin(&mut self, next: Option<u32>) -> Option<u32> {
-        self.early_fin.take_if(|at| next == Some(*at))
+    pub(crate) const fn offered_shift(&self) -> u8 {
+        self.offered_shift
     }
 
     /// Notes that a connect was started: the SYN has yet to leave.
@@ -270,8 +202,8 @@ impl Guard {
         self.sent = Some(isn);
     }
 
-    /// Notes a segment that leaves, one of smoltcp's or one of ours.
-    pub(crate) fn outbound(&mut self, seg: &Segment, smoltcps: bool) {
+    /// Notes a segment that leaves.
+    pub(crate) fn outbound(&mut self, seg: &Segment) {
         if seg.has(RST) {
             return;
         }
@@ -281,17 +213,16 @@ impl Guard {
         }
         let syn = seg.has(SYN);
         self.synchronized = !syn;
-        if smoltcps {
-            // A SYN-ACK that is sent again has the last window once more.
-            self.scaled = !syn;
-        }
         self.syn_left |= syn;
         if seg.has(ACK) {
             // RFC 7323 section 2.2: in a SYN-ACK it is not scaled.
-            let (window, shift) = if syn { (seg.window >> self.shift, 0) } else { (seg.window, self.shift) };
+            let shift = if syn { 0 } else { self.shift };
             self.acknowledged = Some(seg.ack);
-            self.advertised = window;
-            self.edge = Some(seg.ack.wrapping_add(u32::from(seg.window) << shift));
+            // What is lost by the scale is not taken back.
+            let edge = seg.ack.wrapping_add(u32::from(seg.window) << shift);
+            if self.edge.is_none_or(|before| after(edge, before)) {
+                self.edge = Some(edge);
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
-//! TCP: one smoltcp control block per connection for handshake, close and receiving, and around it what smoltcp does not do:
-//! sending, loss recovery, and what guards it.
+//! TCP: one smoltcp control block per connection for handshake and close, and around it what smoltcp does not do: sending,
+//! loss recovery, receiving, and what guards it.
 
 pub(crate) mod adapter;
 pub(crate) mod connection;
@@ -11,8 +11,10 @@ pub mod isn;
 pub mod keepalive;
 pub(crate) mod listener;
 mod received;
+mod receiver;
 pub mod recovery;
 pub mod retries;
+mod ring;
 pub(crate) mod segment;
 pub(crate) mod sender;
 #[cfg(test)]

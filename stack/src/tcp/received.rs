@@ -1,17 +1,13 @@
 //! What arrived ahead of what is missing, and what arrived twice: the receiver's side of selective acknowledgements (RFC
 //! 2018 section 4, RFC 2883).
 //!
-//! smoltcp has room for some 30 gaps and silently drops what would make more of them; one overflow of a queue makes
-//! hundreds. So it gets data in order only, and what comes ahead waits here.
+//! One overflow of a queue makes hundreds of gaps: what comes ahead of them waits here, in pieces.
 
 use std::collections::VecDeque;
 
-use super::adapter::FRONT;
-use super::segment::{HEADER_LEN, Segment, after};
+use super::segment::{Segment, after};
 
-/// Room in front of the data of a piece, for the headers that smoltcp wants.
-const HEADERS: usize = FRONT + HEADER_LEN;
-/// Bytes of data in a piece, so that it makes one segment.
+/// Bytes of data in a piece, so that moving them about costs little.
 const MOST_IN_PIECE: usize = 32 * 1024;
 /// Pieces that wait at most: the window bounds their bytes, this what holds them.
 const MOST_PIECES: usize = 4096;
@@ -22,13 +18,12 @@ const MOST_BLOCKS: usize = 4;
 #[derive(Debug)]
 struct Piece {
     start: u32,
-    /// Room for headers, then the data.
     bytes: Vec<u8>,
 }
 
 impl Piece {
     fn end(&self) -> u32 {
-        self.start.wrapping_add((self.bytes.len() - HEADERS) as u32)
+        self.start.wrapping_add(self.bytes.len() as u32)
     }
 }
 
@@ -92,7 +87,7 @@ impl Received {
     fn insert(&mut self, index: usize, at: u32, data: &[u8]) -> bool {
         if let Some(before) = index.checked_sub(1).and_then(|index| self.pieces.get_mut(index))
             && before.end() == at
-            && before.bytes.len() + data.len() <= HEADERS + MOST_IN_PIECE
+            && before.bytes.len() + data.len() <= MOST_IN_PIECE
         {
             before.bytes.extend_from_slice(data);
             return true;
@@ -100,10 +95,7 @@ impl Received {
         if self.pieces.len() >= MOST_PIECES {
             return false;
         }
-        let mut bytes = Vec::with_capacity(HEADERS + data.len());
-        bytes.resize(HEADERS, 0);
-        bytes.extend_from_slice(data);
-        self.pieces.insert(index, Piece { start: at, bytes });
+        self.pieces.insert(index, Piece { start: at, bytes: data.to_vec() });
         true
     }
 
@@ -112,14 +104,15 @@ impl Received {
         self.pieces.partition_point(|piece| !after(piece.end(), position))
     }
 
-    /// Takes out what goes on at `next`: where it begins, and its data behind room for headers.
-    pub(crate) fn take(&mut self, next: u32) -> Option<(u32, Vec<u8>)> {
+    /// Takes out what goes on at `next`.
+    pub(crate) fn take(&mut self, next: u32) -> Option<Vec<u8>> {
         while let Some(first) = self.pieces.front()
             && !after(first.start, next)
         {
-            let piece = self.pieces.pop_front()?;
+            let mut piece = self.pieces.pop_front()?;
             if after(piece.end(), next) {
-                return Some((piece.start, piece.bytes));
+                piece.bytes.drain(..next.wrapping_sub(piece.start) as usize);
+                return Some(piece.bytes);
             }
         }
         None
@@ -219,13 +212,11 @@ mod tests {
     /// Takes everything out from an offset on, checks every byte, and says how far it went.
     fn drain(received: &mut Received, from: u32) -> u32 {
         let mut next = from;
-        while let Some((start, bytes)) = received.take(at(next)) {
-            let start = start.wrapping_sub(NEXT);
-            let data = &bytes[HEADERS..];
-            for (offset, found) in (start..).zip(data) {
+        while let Some(bytes) = received.take(at(next)) {
+            for (offset, found) in (next..).zip(&bytes) {
                 assert_eq!(*found, byte(offset), "at {offset}");
             }
-            next = start + data.len() as u32;
+            next += bytes.len() as u32;
         }
         next
     }
@@ -267,7 +258,7 @@ mod tests {
             arrives(&mut received, from, to);
         }
         assert_eq!(says(&mut received)[1..], [(1, 4500)]);
-        let held: usize = received.pieces.iter().map(|piece| piece.bytes.len() - HEADERS).sum();
+        let held: usize = received.pieces.iter().map(|piece| piece.bytes.len()).sum();
         assert_eq!(held, 4499);
         assert_eq!(drain(&mut received, 1), 4500);
     }

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 /// Length of the header without options.
 pub(crate) const HEADER_LEN: usize = 20;
+/// Length of the header with all the options that it can have.
+pub(crate) const MAX_HEADER_LEN: usize = 60;
 /// Offset of the checksum field.
 pub(crate) const CHECKSUM: usize = 16;
 
@@ -79,10 +81,10 @@ impl Segment {
 }
 
 /// A segment that arrived, in its frame.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrived<'a> {
     /// From the Ethernet header to the end of the packet.
-    pub(crate) bytes: &'a mut [u8],
+    pub(crate) bytes: &'a [u8],
     /// Offset of the TCP header in them.
     pub(crate) tcp: usize,
     /// The header, parsed.
@@ -90,13 +92,12 @@ pub(crate) struct Arrived<'a> {
 }
 
 impl Arrived<'_> {
-    /// Takes so many bytes of data off its end, and with them the FIN behind.
-    pub(crate) fn cut(&mut self, len: usize) {
-        let end = self.tcp + self.seg.header_len + self.seg.payload_len - len;
-        self.bytes = &mut std::mem::take(&mut self.bytes)[..end];
-        clear_flag(&mut self.bytes[self.tcp..], FIN);
-        self.seg.payload_len -= len;
-        self.seg.flags &= !FIN;
+    /// Its header alone, as of a segment without data and FIN, behind `front` bytes.
+    pub(crate) fn header(&self, front: usize) -> Vec<u8> {
+        let mut bytes = vec![0; front];
+        bytes.extend_from_slice(&self.bytes[self.tcp..][..self.seg.header_len]);
+        clear_flag(&mut bytes[front..], FIN);
+        bytes
     }
 }
 
@@ -178,6 +179,17 @@ fn option_range(bytes: &[u8], seg: &Segment, wanted: u8) -> Option<Range<usize>>
     None
 }
 
+/// Makes a SYN in front of `bytes` offer a window of so many bytes, scaled by `shift` from then on if it speaks of scaling
+/// (RFC 7323 section 2.2). The checksum is not adjusted.
+pub(crate) fn set_offer(bytes: &mut [u8], seg: &Segment, window: u16, shift: u8) {
+    if let Some(field) = bytes.get_mut(14..16) {
+        field.copy_from_slice(&window.to_be_bytes());
+    }
+    if let Some(value) = option_range(bytes, seg, WINDOW_SCALE).and_then(|range| bytes[range].first_mut()) {
+        *value = shift;
+    }
+}
+
 /// Makes the segment size that a SYN in front of `bytes` announces `most` at most. The checksum is not adjusted.
 pub(crate) fn limit_mss(bytes: &mut [u8], seg: &Segment, most: u16) {
     if let Some(value) = option_range(bytes, seg, MSS).and_then(|range| bytes[range].first_chunk_mut()) {
@@ -194,14 +206,6 @@ pub(crate) const fn after(a: u32, b: u32) -> bool {
 pub(crate) fn clear_flag(bytes: &mut [u8], flag: u8) {
     if let Some(flags) = bytes.get_mut(FLAGS) {
         *flags &= !flag;
-    }
-}
-
-/// Changes what the header in front of `bytes` acknowledges and offers. The checksum is not adjusted.
-pub(crate) fn set_acknowledgement(bytes: &mut [u8], ack: u32, window: u16) {
-    if let Some(fixed) = bytes.first_chunk_mut::<HEADER_LEN>() {
-        fixed[8..12].copy_from_slice(&ack.to_be_bytes());
-        fixed[14..16].copy_from_slice(&window.to_be_bytes());
     }
 }
 

@@ -183,6 +183,16 @@ impl Sender {
         self.recovery.set_control(control);
     }
 
+    /// The shortest round trip of late, if one was measured.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.recovery.round_trip()
+    }
+
+    /// Bytes that may be under way.
+    pub(crate) const fn congestion_window(&self) -> usize {
+        self.recovery.window() as usize
+    }
+
     /// How long an answer of the peer is waited for.
     pub(crate) fn timeout(&self) -> Duration {
         self.recovery.timeout()

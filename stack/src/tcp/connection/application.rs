@@ -36,6 +36,8 @@ impl Connection {
                 self.patience = Some(self.handshake_patience());
             }
         }
+        self.receiver.set_limit(options.recv_limit);
+        self.settings.send.1 = options.send_limit;
         self.sender.set_manners(options.manners());
         self.sender.set_control(options.congestion_control);
     }
@@ -70,7 +72,7 @@ impl Connection {
     }
 
     pub(crate) fn recv_queue(&self) -> usize {
-        self.tcb.recv_queue()
+        self.receiver.queue()
     }
 
     pub(crate) fn send_queue(&self) -> usize {
@@ -80,8 +82,17 @@ impl Connection {
     /// Bytes that a send would take now. After a send that found the ring full nothing is taken until
     /// half of it is free: many small refills would make small segments.
     pub(crate) fn send_room(&self) -> usize {
-        let free = self.tcb.send_room();
-        if self.blocked && free < self.tcb.send_capacity() / 2 { 0 } else { free }
+        let free = self.outgoing.room();
+        if self.blocked && free < self.outgoing.capacity() / 2 { 0 } else { free }
+    }
+
+    /// The ring is what limits the sender: it grows to twice of what may be under way, as in Linux.
+    pub(super) fn grow_outgoing(&mut self) {
+        let wanted = 2 * self.sender.congestion_window();
+        let (capacity, limit) = (self.outgoing.capacity(), self.settings.send.1);
+        if wanted > capacity && capacity < limit {
+            self.outgoing.grow(wanted.next_power_of_two().min(limit));
+        }
     }
 
     /// Whether a send would be let in at all; the error it gets otherwise.
@@ -106,7 +117,7 @@ impl Connection {
 
     pub(crate) fn send(&mut self, now: Instant, data: &[u8]) -> Result<usize, Error> {
         self.check_send(now)?;
-        let sent = self.tcb.send(data);
+        let sent = self.outgoing.write(data);
         self.sender.write(sent);
         self.blocked = sent < data.len();
         Ok(sent)
@@ -118,46 +129,51 @@ impl Connection {
         f: impl FnOnce(&mut [u8]) -> usize,
     ) -> Result<usize, Error> {
         self.check_send(now)?;
-        let sent = self.tcb.send_with(f);
+        let sent = self.outgoing.write_with(f);
         self.sender.write(sent);
-        if self.tcb.send_room() == 0 {
+        if self.outgoing.room() == 0 {
             self.blocked = true;
         }
         Ok(sent)
     }
 
-    pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        if self.tcb.recv_queue() == 0 {
+    pub(crate) fn recv(&mut self, now: Instant, buffer: &mut [u8]) -> Result<usize, Error> {
+        if self.receiver.queue() == 0 {
             return self.end_of_stream();
         }
-        let taken = self.tcb.recv(buffer);
-        self.note_taken(taken);
+        let taken = self.receiver.take(buffer);
+        self.note_taken(now, taken);
         Ok(taken)
     }
 
     pub(crate) fn peek(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        if self.tcb.recv_queue() > 0 { Ok(self.tcb.peek(buffer)) } else { self.end_of_stream() }
+        if self.receiver.queue() > 0 { Ok(self.receiver.peek(buffer)) } else { self.end_of_stream() }
     }
 
-    pub(crate) fn recv_with(&mut self, f: impl FnOnce(&[u8]) -> usize) -> Result<usize, Error> {
-        if self.tcb.recv_queue() == 0 {
+    pub(crate) fn recv_with(&mut self, now: Instant, f: impl FnOnce(&[u8]) -> usize) -> Result<usize, Error> {
+        if self.receiver.queue() == 0 {
             return self.end_of_stream();
         }
-        let taken = self.tcb.recv_with(f);
-        self.note_taken(taken);
+        let taken = self.receiver.take_with(f);
+        self.note_taken(now, taken);
         Ok(taken)
     }
 
-    fn note_taken(&mut self, len: usize) {
-        self.taken = self.taken.wrapping_add(len as u32);
-        if let Some(first) = self.first_waiting() {
-            self.urgent.taken(first);
+    /// Follows what the application took: the ring may grow, and the peer may send more.
+    fn note_taken(&mut self, now: Instant, len: usize) {
+        let Some(first) = self.first() else { return };
+        self.receiver.taken(now, len, first, self.sender.round_trip());
+        if self.established && !self.receiver.is_finished() && self.phase == Phase::Open {
+            let (left, segment) = (self.window_left(), self.largest_segment());
+            if self.receiver.has_opened(left, segment) {
+                self.acks.set_at_once();
+            }
         }
     }
 
     /// How many bytes stand in front of the one that the peer marked urgent last, until that is taken.
     pub(crate) fn urgent_mark(&self) -> Option<usize> {
-        self.urgent.distance(self.first_waiting()?)
+        self.receiver.urgent_mark(self.first()?)
     }
 
     /// The last byte that was sent is urgent.
@@ -168,7 +184,7 @@ impl Connection {
     /// What a receive without data says.
     fn end_of_stream(&mut self) -> Result<usize, Error> {
         // As Linux: behind the peer's FIN there is the end, not the error that came later.
-        if self.fin.is_none()
+        if !self.receiver.is_finished()
             && let Some(error) = self.error.take()
         {
             return Err(error);
@@ -191,13 +207,13 @@ impl Connection {
         let read_closed = self.at_end();
         let write_closed = self.write_shutdown || self.phase == Phase::Over;
         Readiness {
-            readable: self.tcb.recv_queue() > 0,
+            readable: self.receiver.queue() > 0,
             writable: !write_closed && self.phase == Phase::Open && self.send_room() > 0,
             read_closed,
             write_closed,
             error: self.error.is_some(),
             connecting: self.phase == Phase::Connecting,
-            peer_finished: self.fin.is_some(),
+            peer_finished: self.receiver.is_finished(),
         }
     }
 }

@@ -86,7 +86,7 @@ impl Connection {
         }
         let opening = self.opening.as_ref().filter(|_| says)?;
         let out = Outbound { again: true, ..Outbound::new(Frame::from_slice(&opening.frame)) };
-        self.left(now, &out, false);
+        self.left(now, &out);
         Some(out)
     }
 

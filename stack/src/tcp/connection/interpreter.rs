@@ -18,47 +18,31 @@ impl Connection {
         self.sender.seq(if self.sender.is_finished() { 2 } else { 1 })
     }
 
-    /// Shows smoltcp a segment without data that the peer did not send, or not now.
-    pub(super) fn hear(
-        &mut self,
-        adapter: &mut Adapter,
-        now: Instant,
-        seq: u32,
-        flags: u8,
-    ) -> Result<Option<Outbound>, Panicked> {
-        let mut answer = self.show(adapter, now, &mut [0; FRONT + segment::HEADER_LEN], seq, flags)?;
-        if let Some(answer) = &mut answer {
-            self.label(answer);
-            self.left(now, answer, true);
-        }
-        Ok(answer)
-    }
-
-    /// Shows smoltcp data, or nothing, as if the peer said it now: `bytes` has room for headers in front of it.
-    pub(super) fn show(
-        &mut self,
-        adapter: &mut Adapter,
-        now: Instant,
-        bytes: &mut [u8],
-        seq: u32,
-        flags: u8,
-    ) -> Result<Option<Outbound>, Panicked> {
-        let (ack, window) = (self.shown_ack(), self.guard.offered());
+    /// Shows smoltcp a segment in place of the peer's, which begins where smoltcp believes that the peer has come: it knows
+    /// of a SYN and a FIN only. What it answers is not used.
+    pub(super) fn hear(&mut self, adapter: &mut Adapter, now: Instant, flags: u8) -> Result<(), Panicked> {
+        let Some(first) = self.first() else { return Ok(()) };
+        let seq = first.wrapping_add(self.receiver.is_finished().into());
+        let mut bytes = [0; FRONT + segment::HEADER_LEN];
         let Tuple { local_port, remote_port, .. } = self.tuple;
-        segment::emit(&mut bytes[FRONT..], remote_port, local_port, seq, ack, flags, window);
-        self.tcb.ingress(adapter, now, bytes, FRONT).map_err(|panicked| self.broke(panicked))
+        let header = &mut bytes[FRONT..];
+        segment::emit(header, remote_port, local_port, seq, self.shown_ack(), flags, u16::MAX);
+        self.tcb.ingress(adapter, now, &mut bytes, FRONT).map_err(|panicked| self.broke(panicked))?;
+        Ok(())
     }
 
     /// A frame for so many bytes of data, which are still to be written, with a header that acknowledges and offers what
-    /// was said last.
+    /// there is.
     pub(super) fn compose(&self, seq: u32, flags: u8, len: usize) -> Frame {
         let front = self.front();
         let mut frame = Frame::with_capacity(front + segment::HEADER_LEN + len);
         frame.set_len(front + segment::HEADER_LEN + len);
-        let (ack, window) = self.guard.advertised();
+        let ack = self.expected().unwrap_or(0);
+        let window = self.receiver.window(self.window_left(), self.largest_segment()) >> self.guard.shift();
+        let window = u16::try_from(window).unwrap_or(u16::MAX);
         let Tuple { local_port, remote_port, .. } = self.tuple;
         let header = &mut frame.bytes_mut()[front..];
-        segment::emit(header, local_port, remote_port, seq, ack.unwrap_or(0), flags, window);
+        segment::emit(header, local_port, remote_port, seq, ack, flags, window);
         self.point_at_urgent(header, seq);
         frame
     }

@@ -5,8 +5,7 @@ use super::{Connection, Phase};
 use crate::error::Error;
 use crate::net::ethernet;
 use crate::tcp::adapter::{Adapter, Outbound, Panicked, State};
-use crate::tcp::delay::ACK_DELAY;
-use crate::tcp::segment::{self, ACK, FIN, PSH, RST, SYN, Segment};
+use crate::tcp::segment::{self, ACK, FIN, PSH, RST, SYN, Segment, after};
 use crate::tcp::sender::{Piece, Plan};
 use crate::time::Instant;
 
@@ -17,7 +16,7 @@ impl Connection {
         adapter: &mut Adapter,
         now: Instant,
     ) -> Result<(Option<Outbound>, bool), Panicked> {
-        if self.dead || self.is_resting() {
+        if self.dead {
             return Ok((None, false));
         }
         if self.only_data && self.phase == Phase::Open && self.sender.waits_for_more() {
@@ -42,9 +41,8 @@ impl Connection {
         if out.is_none() {
             out = self.egress(adapter, now)?;
         }
-        // smoltcp may still wait.
-        if out.is_none() && self.acks.take_at_once() && self.expected() != self.guard.acknowledged() {
-            out = Some(self.say_what_waits(adapter, now)?);
+        if out.is_none() && self.established && self.acks.is_due(now) {
+            out = Some(self.acknowledge(now));
         }
         self.follow(before.state, None);
         Ok((out, before != self.standing()))
@@ -52,7 +50,7 @@ impl Connection {
 
     /// When [`outbound`](Self::outbound) is due again.
     pub(crate) fn poll_at(&mut self, adapter: &mut Adapter, now: Instant) -> Option<Instant> {
-        if self.dead || self.is_resting() {
+        if self.dead {
             return None;
         }
         let gives_up = self.gives_up_at().filter(|_| self.tcb.has_peer());
@@ -61,20 +59,15 @@ impl Connection {
             // It is held back for the rest of a super-frame.
             Plan::Send(_) | Plan::Ask | Plan::Tell => [Some(now), None],
         });
-        let others = [self.tcb.poll_at(adapter, now), gives_up, self.asks_at(), self.says_syn_at()];
+        let acknowledges = self.acks.due().filter(|_| self.established);
+        let others =
+            [self.tcb.poll_at(adapter, now), gives_up, self.asks_at(), self.says_syn_at(), acknowledges];
         others.into_iter().chain(data.into_iter().flatten()).flatten().min()
     }
 
     /// Whether the sending side has anything to do: between the handshake and the end.
     fn may_send_data(&self) -> bool {
         self.established && self.tcb.state() != State::Closed
-    }
-
-    /// smoltcp forgets unread data when TIME-WAIT ends, so it does not end before the data was taken. The
-    /// peer's FIN is acknowledged first.
-    fn is_resting(&self) -> bool {
-        let unread = self.tcb.recv_queue() > 0 && !self.orphan;
-        unread && self.tcb.state() == State::TimeWait && self.has_acknowledged_fin()
     }
 
     /// Asks for a transmission: for new data alone, or for whatever there is.
@@ -97,7 +90,7 @@ impl Connection {
             }
             Plan::Tell => {
                 self.sender.told();
-                self.say_what_waits(adapter, now).map(Some)
+                Ok(Some(self.acknowledge(now)))
             }
             Plan::Wait(_) => Ok(None),
         }
@@ -106,109 +99,85 @@ impl Connection {
     /// Puts a piece of the stream into a frame.
     fn piece(&mut self, adapter: &mut Adapter, now: Instant, piece: &Piece) -> Result<Outbound, Panicked> {
         if piece.fin && !piece.again {
+            // smoltcp believes that its own has left.
             self.tcb.close();
+            self.tcb.egress(adapter, now).map_err(|panicked| self.broke(panicked))?;
         }
-        self.acknowledge_along(adapter, now, piece.fin)?;
         let flags = ACK | if piece.fin { FIN } else { 0 } | if piece.push { PSH } else { 0 };
         let mut frame = self.compose(self.sender.seq(piece.start), flags, piece.len);
         let payload = &mut frame.bytes_mut()[self.front() + segment::HEADER_LEN..];
-        self.tcb.copy_queued(self.sender.offset(piece.start), payload);
+        let copied = self.outgoing.copy(self.sender.offset(piece.start), payload);
+        debug_assert_eq!(copied, piece.len, "what is to be sent is in the ring");
         let mss = self.sender.mss();
         let segment_size = if piece.len > mss { u16::try_from(mss).ok() } else { None };
         self.sender.sent(now, piece);
         let out = Outbound { frame, segment_size, again: piece.again };
-        self.left(now, &out, false);
+        self.left(now, &out);
         if piece.len > 0 {
             self.acks.answered(now);
         }
         Ok(out)
     }
 
-    /// What is to be acknowledged goes along with data: smoltcp hands out what it would say, and takes it for said.
-    fn acknowledge_along(&mut self, adapter: &mut Adapter, now: Instant, fin: bool) -> Result<(), Panicked> {
-        if !fin && self.expected() == self.guard.acknowledged() {
-            return Ok(());
-        }
-        // By then its patience with an acknowledgement is over.
-        let said = self.tcb.egress(adapter, now + ACK_DELAY).map_err(|panicked| self.broke(panicked))?;
-        if let Some(seg) = said.and_then(|said| self.parse(&said)) {
-            // It knows neither the numbers of the sending side nor when a FIN is due.
-            let seg = Segment { seq: self.sender.next(), flags: seg.flags & !FIN, ..seg };
-            self.note(now, &seg, true);
-        }
-        Ok(())
+    /// An acknowledgement at once, with what waits behind a gap and what came twice.
+    pub(super) fn acknowledge(&mut self, now: Instant) -> Outbound {
+        let selective = self.guard.offer().is_some_and(|offer| offer.selective);
+        let (blocks, count) = if selective { self.receiver.blocks() } else { Default::default() };
+        let len = segment::sack_len(count);
+        let mut frame = self.compose(self.sender.next(), ACK, len);
+        segment::set_sack(&mut frame.bytes_mut()[self.front()..], &blocks[..count]);
+        let out = Outbound::new(frame);
+        self.left(now, &out);
+        out
     }
 
-    /// An acknowledgement at once, with what waits behind a gap and what arrived twice.
-    pub(super) fn say_what_waits(
-        &mut self,
-        adapter: &mut Adapter,
-        now: Instant,
-    ) -> Result<Outbound, Panicked> {
-        self.acknowledge_along(adapter, now, false)?;
-        let mut out = self.say(self.sender.next(), ACK);
-        self.label(&mut out);
-        self.left(now, &out, false);
-        Ok(out)
-    }
-
-    /// What smoltcp has to say.
+    /// What smoltcp has to say: SYNs and resets. What it acknowledges, and ends, is not its to say.
     fn egress(&mut self, adapter: &mut Adapter, now: Instant) -> Result<Option<Outbound>, Panicked> {
         let Some(mut out) = self.tcb.egress(adapter, now).map_err(|panicked| self.broke(panicked))? else {
             return Ok(None);
         };
-        let mut news = self.label(&mut out);
-        if let Some(seg) = self.parse(&out)
-            && seg.has(SYN)
-        {
-            news = self.says_syn(now, &out, &seg);
+        let Some(seg) = self.dress(&mut out) else { return Ok(None) };
+        let news = if seg.has(SYN) { self.says_syn(now, &out, &seg) } else { true };
+        if !news || (self.established && !seg.has(RST)) {
+            return Ok(None);
         }
-        self.left(now, &out, true);
-        Ok(news.then_some(out))
+        self.left(now, &out);
+        Ok(Some(out))
     }
 
-    /// Gives what smoltcp says the numbers of the sending side, of which it does not know, and the selective
-    /// acknowledgements, of which it knows a part. A FIN is not its to send. False if it says nothing that has not been
-    /// said.
-    pub(super) fn label(&mut self, out: &mut Outbound) -> bool {
-        let Some(seg) = self.parse(out) else { return true };
-        let at = self.front();
-        if seg.has(SYN)
-            && let Some(most) = self.settings.max_segment
-        {
-            segment::limit_mss(&mut out.frame.bytes_mut()[at..], &seg, most);
+    /// Gives what smoltcp says the numbers and the windows of the two sides, of which it does not know.
+    pub(super) fn dress(&self, out: &mut Outbound) -> Option<Segment> {
+        let mut seg = self.parse(out)?;
+        let bytes = &mut out.frame.bytes_mut()[self.front()..];
+        if seg.has(SYN) {
+            let window = u16::try_from(self.receiver.capacity()).unwrap_or(u16::MAX);
+            segment::set_offer(bytes, &seg, window, self.guard.offered_shift());
+            if let Some(most) = self.settings.max_segment {
+                segment::limit_mss(bytes, &seg, most);
+            }
+        } else if seg.has(RST) && self.established {
+            segment::set_seq(bytes, self.sender.next());
+            if seg.has(ACK) {
+                segment::set_ack(bytes, self.expected()?);
+            }
         }
-        if seg.has(SYN) || !self.established {
-            return true;
-        }
-        if seg.has(RST) {
-            segment::set_seq(&mut out.frame.bytes_mut()[at..], self.sender.next());
-            return true;
-        }
-        let selective = self.guard.offer().is_some_and(|offer| offer.selective);
-        let (blocks, count) = if selective { self.received.blocks() } else { Default::default() };
-        let len = segment::sack_len(count);
-        out.frame.set_len(at + segment::HEADER_LEN + len);
-        let bytes = &mut out.frame.bytes_mut()[at..];
-        let (local, remote) = (self.tuple.local_port, self.tuple.remote_port);
-        let seq = self.sender.next();
-        segment::emit(bytes, local, remote, seq, seg.ack, ACK, seg.window);
-        segment::set_sack(bytes, &blocks[..count]);
-        self.point_at_urgent(bytes, seq);
-        let (acknowledged, window) = self.guard.advertised();
-        acknowledged != Some(seg.ack) || window != seg.window || count > 0
+        seg = Segment::parse(bytes)?;
+        Some(seg)
     }
 
-    /// Notes what a leaving segment says, one of smoltcp's or one of ours.
-    pub(super) fn left(&mut self, now: Instant, out: &Outbound, smoltcps: bool) {
+    /// Notes what a leaving segment says.
+    pub(super) fn left(&mut self, now: Instant, out: &Outbound) {
         if let Some(seg) = self.parse(out) {
-            self.note(now, &seg, smoltcps);
+            self.acks.left(now);
+            self.guard.outbound(&seg);
         }
     }
 
-    fn note(&mut self, now: Instant, seg: &Segment, smoltcps: bool) {
-        self.acks.left(now);
-        self.guard.outbound(seg, smoltcps);
+    /// Bytes that are left of the window that was offered last.
+    pub(super) fn window_left(&self) -> usize {
+        let Some(next) = self.expected() else { return 0 };
+        let edge = self.edge(next);
+        if after(edge, next) { edge.wrapping_sub(next) as usize } else { 0 }
     }
 
     /// Where the TCP header stands in a frame.

@@ -153,6 +153,16 @@ impl Recovery {
         self.congestion.window().saturating_sub(self.board.flying())
     }
 
+    /// The congestion window, in bytes.
+    pub(crate) const fn window(&self) -> u64 {
+        self.congestion.window()
+    }
+
+    /// The shortest round trip of late, if one was measured.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.trips.shortest()
+    }
+
     /// The window kept the sender from sending.
     pub(crate) const fn held_back(&mut self) {
         self.limited_at = Some(self.next);
