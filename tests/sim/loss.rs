@@ -12,7 +12,7 @@ use crate::wire::frames::Tcp;
 
 const ETH0: InterfaceId = InterfaceId::new(1);
 /// A ring that no path here can fill.
-const RING: usize = 4 << 20;
+pub(crate) const RING: usize = 4 << 20;
 const RATE: u64 = 100_000_000;
 
 /// Two engines, and the two directions of the path between them.
@@ -56,14 +56,19 @@ impl Bad {
 
     /// A connection from the first engine to the second.
     pub(crate) fn connect(&mut self, port: u16) -> (EndpointId, EndpointId) {
-        let address = format!("10.0.0.2:{port}").parse().unwrap();
         let options = Options { recv_buffer: RING, send_buffer: RING, ..Options::default() };
+        self.connect_with(port, [options; 2])
+    }
+
+    /// The same with these options on the two sides.
+    pub(crate) fn connect_with(&mut self, port: u16, options: [Options; 2]) -> (EndpointId, EndpointId) {
+        let address = format!("10.0.0.2:{port}").parse().unwrap();
         let listener = self.engines[1].open(Kind::Stream, Family::V4);
-        self.engines[1].set_options(listener, options).unwrap();
+        self.engines[1].set_options(listener, options[1]).unwrap();
         self.engines[1].bind(listener, address).unwrap();
         self.engines[1].listen(listener, 1).unwrap();
         let one = self.engines[0].open(Kind::Stream, Family::V4);
-        self.engines[0].set_options(one, options).unwrap();
+        self.engines[0].set_options(one, options[0]).unwrap();
         assert_eq!(self.engines[0].connect(self.now, one, address), Err(Error::InProgress));
         let mut other = None;
         let end = self.now + Duration::from_secs(30);

@@ -6,6 +6,7 @@ mod wire;
 mod acknowledgements;
 mod arp;
 mod backlog;
+mod buffers;
 mod echo;
 mod guards;
 mod handshakes;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ioth_stack::EndpointId;
 
 use crate::wire::frames::{Tcp, ipv4};
-use crate::wire::{Host, Stranger, Wire};
+use crate::wire::{Fate, Host, Stranger, Wire};
 
 const ACK: u8 = 16;
 /// An MSS of 1460.
@@ -103,4 +103,49 @@ fn the_next_connection_knows_rfc_1191_6() {
     wire.settle();
     let syn = wire.sent_by(b).filter_map(|sent| Tcp::parse(&sent.bytes)).last().unwrap();
     assert_eq!(syn.options[..4], [2, 4, 3, 192], "an MSS of 960");
+}
+
+/// RFC 8899 section 4.3, RFC 2923 section 2.1: long packets vanish, and nobody says so.
+#[test]
+fn where_long_packets_vanish_shorter_ones_are_tried_rfc_8899_4_3() {
+    for (address, widest, narrowed) in
+        [("10.0.0.2:80", 1400, 1280), ("10.0.0.2:80", 600, 576), ("[fd00::2]:80", 1400, 1280)]
+    {
+        let (mut wire, a, b) = Wire::pair();
+        let (one, other) = wire.connected(a, b, address);
+        wire.weather =
+            Box::new(move |frame| if frame.len() > 14 + widest { Fate::Lost } else { Fate::Arrives });
+        wire.record.clear();
+        assert_eq!(wire.send(a, one, &[7; 200_000]), Ok(200_000));
+        let mut received = 0;
+        let start = wire.now();
+        assert!(wire.run_until(Duration::from_secs(60), |wire| {
+            received += wire.try_recv(b, other).map_or(0, |data| data.len());
+            received == 200_000
+        }));
+        let took = wire.now() - start;
+        assert!(took < Duration::from_secs(20), "{took:?}");
+        // Once the path is known, nothing more is lost.
+        let last = wire.sent_by(a).last().unwrap().at;
+        let late: Vec<_> = wire.sent_by(a).filter(|sent| sent.at == last).collect();
+        assert!(late.iter().all(|sent| sent.bytes.len() <= 14 + narrowed), "{}", late.len());
+    }
+}
+
+/// A silence alone is no reason: what is short vanishes, too.
+#[test]
+fn a_dead_path_is_no_narrow_one() {
+    let (mut wire, a, b) = Wire::pair();
+    let (one, other) = wire.connected(a, b, "10.0.0.2:80");
+    wire.weather = Box::new(|_| Fate::Lost);
+    wire.record.clear();
+    assert_eq!(wire.send(a, one, &[7; 100]), Ok(100));
+    wire.run(Duration::from_secs(30));
+    wire.weather = Box::new(|_| Fate::Arrives);
+    assert_eq!(wire.recv(b, other).unwrap().len(), 100);
+    assert_eq!(wire.send(a, one, &[7; 20_000]), Ok(20_000));
+    wire.record.clear();
+    wire.settle();
+    let longest = wire.sent_by(a).map(|sent| sent.bytes.len()).max();
+    assert_eq!(longest, Some(1514));
 }
