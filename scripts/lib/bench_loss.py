@@ -26,8 +26,8 @@ CASES = {"out": ("out", 1), "in": ("in", 1), "out3": ("out", 3), "in3": ("in", 3
 SIDES = ("reference", "ours")
 RATE = 100_000_000
 PORT = 5001
-# The most that a stack takes for SO_RCVBUF and SO_SNDBUF, and where Linux stops growing a send buffer.
-BUFFER = 4 << 20
+# Two flows of ours and one of Linux's share the path for so long, in seconds: they need time to become equal.
+SHARING = 20
 # What a connection over these paths may need to come about: some SYNs are lost, Linux waits 1 s, 2 s, 4 s …
 PATIENCE = 40
 
@@ -54,24 +54,34 @@ def main():
 
 def measure(args, paths):
     rounds = args.rounds or (2 if args.quick else 5)
-    results = {f"{path}_{case}": {side: [] for side in SIDES} for path in paths for case in CASES}
+    names = [f"{path}_{case}" for path in paths for case in cases_of(path)]
+    results = {name: {side: [] for side in SIDES} for name in names}
     whole = False
     (Path(args.results) / "loss.json").unlink(missing_ok=True)
     try:
         # Round by round, and both sides one after the other, so that what the machine does meanwhile hits both.
         for number in range(rounds):
             for path in paths:
-                for case in CASES:
+                for case in cases_of(path):
                     progress(f"round {number + 1} of {rounds}, {path}_{case}")
                     seconds = args.seconds or (2 if args.quick else RTTS[rtt_of(path)][1])
+                    impair = settings(path, seed=number + 1)
+                    if case == "share":
+                        runs = together(args, impair, args.seconds or (5 if args.quick else SHARING))
+                    else:
+                        runs = {side: once(args, impair, *CASES[case], side, seconds) for side in SIDES}
                     for side in SIDES:
-                        run = once(args, settings(path, seed=number + 1), *CASES[case], side, seconds)
-                        results[f"{path}_{case}"][side].append(run)
+                        results[f"{path}_{case}"][side].append(runs[side])
         whole = True
     finally:
         progress("")
         # An hour's rounds are not lost with the last one, but the summary is of whole rounds only.
         report(Path(args.results), {name: sides for name, sides in results.items() if sides["ours"]}, whole)
+
+
+def cases_of(path):
+    """Whoever loses nothing but what it overflows itself has to share."""
+    return [*CASES, "share"] if path.endswith("loss0") else list(CASES)
 
 
 def progress(text):
@@ -99,42 +109,68 @@ def once(args, impair, way, flows, side, seconds):
     server, client = (drain, feed) if way == "out" else (feed, drain)
     listen = peer + server + ["--listen", f"0.0.0.0:{PORT}", "--flows", str(flows)]
     connect = near + client + ["--connect", f"10.0.2.1:{PORT}", "--flows", str(flows)]
-    if side == "ours":
-        connect += ["--socket-buffer", str(BUFFER)]
     sender = args.peer if way == "in" else (args.near if side == "reference" else None)
     # As fresh for each run, so that the same frames would have the same fate.
     bridge = [args.perf, "bridge", f"netns:{args.router},tap://path",
               f"netns:{args.peer},tap://path?impair={impair}"]
-    processes = []
-    try:
-        processes.append(start(bridge, "bridging"))
+    with Processes() as processes:
+        processes.start(bridge, "bridging")
         before = counters(sender)
-        processes.append(start(listen, "listening"))
-        processes.append(start(connect))
-        receiver = processes[1] if way == "out" else processes[2]
-        answer = last_line(receiver, seconds + PATIENCE)
+        one = processes.start(listen, "listening")
+        other = processes.start(connect)
+        answer = last_line(one if way == "out" else other, seconds + PATIENCE)
         after = counters(sender)
-    finally:
-        # The sender first: the receiver has what it wanted.
-        for process in reversed(processes):
+    again = None if sender is None else 100 * (after[1] - before[1]) / max(after[0] - before[0], 1)
+    return {"mbit_s": mbit_s(answer), "again": again}
+
+
+def together(args, impair, seconds):
+    """Two flows of ours and one of Linux's to the same peer at once: Mbit/s of one flow, of either side."""
+    flows = {"ours": 2, "reference": 1}
+    bridge = [args.perf, "bridge", f"netns:{args.router},tap://path",
+              f"netns:{args.peer},tap://path?impair={impair}"]
+    with Processes() as processes:
+        processes.start(bridge, "bridging")
+        drains = {}
+        for port, (side, count) in enumerate(flows.items(), PORT):
+            drains[side] = processes.start(
+                inside(args.peer) + [args.perf, "drain", "--seconds", str(seconds),
+                                     "--listen", f"0.0.0.0:{port}", "--flows", str(count)], "listening")
+        for port, (side, count) in enumerate(flows.items(), PORT):
+            processes.start(near_side(args, side) + ["feed", "--connect", f"10.0.2.1:{port}", "--flows", str(count)])
+        answers = {side: last_line(drain, seconds + PATIENCE) for side, drain in drains.items()}
+    return {side: {"mbit_s": mbit_s(answer) / flows[side], "again": None} for side, answer in answers.items()}
+
+
+def mbit_s(answer):
+    return answer["bytes"] * 8e-6 / answer["seconds"]
+
+
+class Processes:
+    """Programs that end with the block, the last one first: the sender, when the receiver has what it wanted."""
+
+    def __enter__(self):
+        self.all = []
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.all):
             process.kill()
             process.wait()
             process.stdout.close()
-    again = None if sender is None else 100 * (after[1] - before[1]) / max(after[0] - before[0], 1)
-    return {"mbit_s": answer["bytes"] * 8e-6 / answer["seconds"], "again": again}
+
+    def start(self, command, ready=None):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.all.append(process)
+        if ready and not process.stdout.readline().startswith(ready):
+            sys.exit(f"bench: {' '.join(command)} does not start")
+        return process
 
 
 def near_side(args, side):
     if side == "ours":
         return inside(args.router) + [args.perf, "--stack", "tap://own,ip=10.0.3.2/24,gw=10.0.3.1"]
     return inside(args.near) + [args.perf]
-
-
-def start(command, ready=None):
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    if ready and not process.stdout.readline().startswith(ready):
-        sys.exit(f"bench: {' '.join(command)} does not start")
-    return process
 
 
 def last_line(process, seconds):

@@ -64,6 +64,7 @@
 //! | a segment that arrives for port 0 | is dropped; Linux answers with a reset |
 //! | `socket(AF_INET, SOCK_PACKET)` | the obsolete type is refused |
 //! | `SO_RCVBUF`, `SO_SNDBUF` beyond the limit | cut to 4 MiB, not to `rmem_max` and `wmem_max` |
+//! | `SO_RCVBUF`, `SO_SNDBUF` of a connection that nobody has set | 512 KiB; a ring that has grown does not show, nor does it shrink |
 //! | `SO_LINGER` that is off | its seconds show as 0 |
 //! | `TCP_CONGESTION` | "cubic", the default, and "reno"; `ENOENT` for any other, which Linux may have |
 //! | `TCP_MAXSEG` of a connection | without the 12 bytes that timestamps take on Linux, nor bound to half the peer's window |

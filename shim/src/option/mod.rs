@@ -15,6 +15,8 @@
 //! | `IPPROTO_IPV6` | `IPV6_V6ONLY` | has effect |
 //! | any other | | `ENOPROTOOPT`; reading at a level that the socket does not have: `EOPNOTSUPP` for IPv4 |
 //!
+//! The rings of a connection grow by themselves, to [`MAX_BUFFER`] at most, unless their size was set.
+//!
 //! As on Linux, `SO_RCVBUF` and `SO_SNDBUF` show twice what was set, within bounds: at least 2304 and
 //! 4608, at most twice [`MAX_BUFFER`] (the kernel's bound is the sysctl `net.core.rmem_max`).
 

@@ -87,13 +87,13 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
         }
         SO_RCVBUF => {
             let (bytes, shown) = buffer(number, MIN_RECV);
-            target.tell(|options| options.recv_buffer = bytes)?;
+            target.tell(|options| (options.recv_buffer, options.recv_limit) = (bytes, bytes))?;
             settings.set_recv_buffer(shown);
             Ok(())
         }
         SO_SNDBUF => {
             let (bytes, shown) = buffer(number, MIN_SEND);
-            target.tell(|options| options.send_buffer = bytes)?;
+            target.tell(|options| (options.send_buffer, options.send_limit) = (bytes, bytes))?;
             settings.set_send_buffer(shown);
             Ok(())
         }
