@@ -13,7 +13,7 @@
 //! | `driver` | who runs a stack: the caller inline, the blocked caller as leader, the driver thread |
 //! | [`engine`] | the stack as a pure state machine; calls on endpoints, input, output, timers |
 //! | [`net`] | Ethernet, ARP, NDP, IP, ICMP, routes, neighbours |
-//! | [`tcp`] | smoltcp's control block, the sending side with loss recovery, guards, listeners, numbers |
+//! | [`tcp`] | smoltcp's control block, sending with loss recovery, receiving, guards, listeners, numbers |
 //! | `datagram.rs`, [`ports`] | UDP and ICMP echo; who has which port |
 //! | `sys` | every unsafe line |
 //!

@@ -204,41 +204,37 @@ impl Tcb {
         debug_assert!(connected.is_ok(), "a closed socket with proper ports connects");
     }
 
-    /// Starts a passive open with the given initial sequence number: `bytes` is the SYN.
+    /// Starts a passive open with the given initial sequence number: `bytes` is the SYN, behind [`FRONT`] bytes.
     pub(crate) fn accept(
         &mut self,
         now: Instant,
         isn: u32,
         local_port: u16,
         bytes: &mut [u8],
-        tcp: usize,
     ) -> Result<(), Panicked> {
         let listening = self.socket_mut().listen(local_port);
         debug_assert!(listening.is_ok(), "a closed socket with a proper port listens");
         let mut interface = new_interface(self.path, smoltcp_seed(isn), now);
-        self.ingress_on(&mut interface, now, bytes, tcp).map(drop)
+        self.ingress_on(&mut interface, now, bytes).map(drop)
     }
 
-    /// Shows a segment to smoltcp; `tcp` is the offset of its header in `bytes`, at least [`FRONT`]. The bytes
-    /// in front of it are overwritten. Returns the answer, if it has one at once.
+    /// Shows a segment to smoltcp, behind [`FRONT`] bytes, which are overwritten. Returns the answer, if it has one at
+    /// once.
     pub(crate) fn ingress(
         &mut self,
         adapter: &mut Adapter,
         now: Instant,
         bytes: &mut [u8],
-        tcp: usize,
     ) -> Result<Option<Outbound>, Panicked> {
-        self.ingress_on(adapter.interface(self.path, now), now, bytes, tcp)
+        self.ingress_on(adapter.interface(self.path, now), now, bytes)
     }
 
     fn ingress_on(
         &mut self,
         interface: &mut Interface,
         now: Instant,
-        bytes: &mut [u8],
-        tcp: usize,
+        packet: &mut [u8],
     ) -> Result<Option<Outbound>, Panicked> {
-        let packet = &mut bytes[tcp - FRONT..];
         ip::emit(packet, REMOTE.into(), LOCAL.into(), checksum::TCP, ip::DEFAULT_TTL);
         let mut wire = Wire::new(self.path, Some(packet));
         let sockets = &mut self.sockets;
@@ -271,7 +267,10 @@ impl Tcb {
     /// When [`egress`](Self::egress) is due again; a time in the past means now.
     pub(crate) fn poll_at(&mut self, adapter: &mut Adapter, now: Instant) -> Option<Instant> {
         let interface = adapter.interface(self.path, now);
-        let at = interface.poll_at(smol_instant(now), &self.sockets)?;
+        let sockets = &self.sockets;
+        let at = catch_unwind(AssertUnwindSafe(|| interface.poll_at(smol_instant(now), sockets)));
+        // After a panic it is due: then it panics where that ends the connection.
+        let at = at.unwrap_or_else(|_| Some(smol_instant(now)))?;
         Some(Instant::from_nanos(u64::try_from(at.total_micros()).unwrap_or(0).saturating_mul(1000)))
     }
 

@@ -1,6 +1,6 @@
-//! One connection: smoltcp's control block with its guard, the sending side, and what became of it all. What the
-//! application does with it is in `connection/application.rs`, how it begins in `handshake.rs`, what leaves it in
-//! `transmit.rs`, what is said in place of smoltcp or of the peer in `interpreter.rs`.
+//! One connection: smoltcp's control block with its guard, the sending and the receiving side, and what became of it all.
+//! What the application does with it is in `connection/application.rs`, how it begins in `handshake.rs`, what arrives in
+//! `receive.rs`, what leaves it in `transmit.rs`, what is said in place of smoltcp or of the peer in `interpreter.rs`.
 
 mod application;
 mod handshake;
@@ -166,7 +166,7 @@ impl Connection {
         let mut bytes = arrived.header(FRONT);
         let passed = connection.guard.inbound(&arrived.bytes[arrived.tcp..], &arrived.seg, None, None)
             == Verdict::Pass
-            && connection.tcb.accept(now, isn, tuple.local_port, &mut bytes, FRONT).is_ok()
+            && connection.tcb.accept(now, isn, tuple.local_port, &mut bytes).is_ok()
             && connection.tcb.state() == State::SynReceived;
         Ok(passed.then_some(connection))
     }

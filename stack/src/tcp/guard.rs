@@ -103,7 +103,6 @@ impl Guard {
             return Verdict::Pass;
         }
         // RFC 9293 section 3.10.7.4: an acknowledgement of what was never sent is not acceptable.
-        // smoltcp would take it for queued data and discard that unsent.
         if seg.has(ACK)
             && let Some(sent) = self.sent
             && self.irs.is_some()

@@ -27,7 +27,7 @@ impl Connection {
         let Tuple { local_port, remote_port, .. } = self.tuple;
         let header = &mut bytes[FRONT..];
         segment::emit(header, remote_port, local_port, seq, self.shown_ack(), flags, u16::MAX);
-        self.tcb.ingress(adapter, now, &mut bytes, FRONT).map_err(|panicked| self.broke(panicked))?;
+        self.tcb.ingress(adapter, now, &mut bytes).map_err(|panicked| self.broke(panicked))?;
         Ok(())
     }
 
@@ -43,15 +43,10 @@ impl Connection {
         let Tuple { local_port, remote_port, .. } = self.tuple;
         let header = &mut frame.bytes_mut()[front..];
         segment::emit(header, local_port, remote_port, seq, ack, flags, window);
-        self.point_at_urgent(header, seq);
-        frame
-    }
-
-    /// Says in a header where the urgent data ends.
-    pub(super) fn point_at_urgent(&self, header: &mut [u8], seq: u32) {
         if let Some(pointer) = self.sender.urgent_pointer(seq) {
             segment::set_urgent(header, pointer);
         }
+        frame
     }
 
     /// A segment without data that smoltcp does not send by itself.

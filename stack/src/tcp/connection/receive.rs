@@ -31,7 +31,7 @@ impl Connection {
             // What stands in front of its data may have been lost.
             segment::set_seq(&mut bytes[FRONT..], next);
         }
-        let answer = self.tcb.ingress(adapter, now, &mut bytes, FRONT);
+        let answer = self.tcb.ingress(adapter, now, &mut bytes);
         let mut answer = answer.map_err(|panicked| self.broke(panicked))?;
         self.follow(before, seg.has(RST).then(|| reset_error(before)));
         if self.phase == Phase::Open && !self.established {
