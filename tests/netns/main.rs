@@ -1,5 +1,6 @@
 //! Tests in network namespaces of their own; [`ioth_tests::netns`] says how to add one.
 
+mod floods;
 mod harness;
 mod net_script;
 mod processes;
@@ -9,6 +10,13 @@ mod stacks;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let tests = [harness::tests(), net_script::tests(), processes::tests(), set_up::tests(), stacks::tests()];
+    let tests = [
+        floods::tests(),
+        harness::tests(),
+        net_script::tests(),
+        processes::tests(),
+        set_up::tests(),
+        stacks::tests(),
+    ];
     ioth_tests::netns::run(tests.concat())
 }
