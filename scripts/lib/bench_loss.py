@@ -26,8 +26,9 @@ CASES = {"out": ("out", 1), "in": ("in", 1), "out3": ("out", 3), "in3": ("in", 3
 SIDES = ("reference", "ours")
 RATE = 100_000_000
 PORT = 5001
-# Two flows of ours and one of Linux's share the path for so long, in seconds: they need time to become equal.
-SHARING = 20
+# Two flows of ours and one of Linux's share the path for so long, in seconds: the first ten or so belong to whoever left
+# slow start last.
+SHARING = 60
 # What a connection over these paths may need to come about: some SYNs are lost, Linux waits 1 s, 2 s, 4 s …
 PATIENCE = 40
 
