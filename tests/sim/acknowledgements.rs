@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ioth_stack::{EndpointId, Error, Kind, Options};
 
-use crate::wire::{Host, Wire, frames::Tcp};
+use crate::wire::{Host, Stranger, Wire, frames::Tcp};
 
 const LATENCY: Duration = Duration::from_millis(20);
 
@@ -193,4 +193,23 @@ fn quickack_of_a_listener_is_how_its_connections_begin() {
     let now = wire.now();
     wire[b].close(now, gone);
     assert_eq!(wire[b].set_quick_ack(gone, true), Err(Error::BadEndpoint));
+}
+
+#[test]
+fn what_is_over_is_not_acknowledged_any_more() {
+    let (mut wire, _, b) = Wire::pair();
+    let listener = wire.listen(b, "10.0.0.2:80", 1);
+    wire[b].set_options(listener, Options { quick_ack: false, ..Options::default() }).unwrap();
+    let stranger = Stranger::new(&mut wire, b, 5000, 80);
+    let ack = stranger.opens(&mut wire, &[]).seq.wrapping_add(1);
+    let next = Tcp { flags: 16, seq: 1000, ack, window: 65_535, ..Tcp::default() };
+    stranger.says(&mut wire, &next);
+    let id = wire.accept(b, listener);
+    stranger.says(&mut wire, &Tcp { payload: vec![7; 10], ..next.clone() });
+    stranger.says(&mut wire, &Tcp { flags: 4, seq: 1010, ..next });
+    wire.record.clear();
+    wire.run(Duration::from_secs(1));
+    assert_eq!(wire.sent_by(b).count(), 0, "{}", wire.show());
+    assert_eq!(wire.recv(b, id), Ok(vec![7; 10]));
+    assert_eq!(wire.recv(b, id), Err(Error::ConnectionReset));
 }

@@ -59,7 +59,7 @@ impl Connection {
         arrived: &Arrived<'_>,
     ) -> Result<Option<Outbound>, Panicked> {
         let seg = arrived.seg;
-        let Some(next) = self.expected() else { return Ok(None) };
+        let Some(next) = self.expected().filter(|_| self.may_speak()) else { return Ok(None) };
         let edge = self.edge(next);
         if seg.has(ACK) && self.guard.is_recent(&seg, next) {
             self.acknowledged(adapter, now, arrived)?;

@@ -35,13 +35,13 @@ impl Connection {
             return Ok((None, before != self.standing()));
         }
         let mut out = self.ask_if_silent(now).or_else(|| self.say_syn_again(now));
-        if out.is_none() && self.may_send_data() {
+        if out.is_none() && self.may_speak() {
             out = self.data(adapter, now)?;
         }
         if out.is_none() {
             out = self.egress(adapter, now)?;
         }
-        if out.is_none() && self.established && self.acks.is_due(now) {
+        if out.is_none() && self.may_speak() && self.acks.is_due(now) {
             out = Some(self.acknowledge(now));
         }
         self.follow(before.state, None);
@@ -54,19 +54,19 @@ impl Connection {
             return None;
         }
         let gives_up = self.gives_up_at().filter(|_| self.tcb.has_peer());
-        let data = self.may_send_data().then(|| match self.sender.plan(now) {
+        let data = self.may_speak().then(|| match self.sender.plan(now) {
             Plan::Wait(until) => [self.sender.poll_timeout(), until],
             // It is held back for the rest of a super-frame.
             Plan::Send(_) | Plan::Ask | Plan::Tell => [Some(now), None],
         });
-        let acknowledges = self.acks.due().filter(|_| self.established);
+        let acknowledges = self.acks.due().filter(|_| self.may_speak());
         let others =
             [self.tcb.poll_at(adapter, now), gives_up, self.asks_at(), self.says_syn_at(), acknowledges];
         others.into_iter().chain(data.into_iter().flatten()).flatten().min()
     }
 
-    /// Whether the sending side has anything to do: between the handshake and the end.
-    fn may_send_data(&self) -> bool {
+    /// Whether the two sides may be spoken for: between the handshake and the end.
+    pub(super) fn may_speak(&self) -> bool {
         self.established && self.tcb.state() != State::Closed
     }
 
