@@ -47,6 +47,27 @@ fn a_full_backlog_drops_syns_and_they_come_again() {
     assert_eq!(made(&mut wire), 6);
 }
 
+/// All handshakes begin before one is over: those for whom there is no room wait, and lose nothing.
+#[test]
+fn a_full_queue_lets_no_handshake_end() {
+    let (mut wire, a, b) = Wire::pair();
+    let listener = wire.listen(b, "10.0.0.2:80", 2);
+    wire.latency = Duration::from_millis(5);
+    let clients: Vec<_> = (0..6).map(|_| wire.connect(a, "10.0.0.2:80")).collect();
+    wire.run(Duration::from_millis(100));
+    assert!(clients.iter().all(|id| wire[a].connect_result(*id).is_ok()));
+    assert_eq!(wire[b].recv_queue(listener), 3);
+    assert!(wire[b].counters().listen_overflows >= 3);
+    for client in &clients {
+        wire.send(a, *client, b"here").unwrap();
+    }
+    for _ in &clients {
+        let server = wire.accept(b, listener);
+        assert_eq!(wire.recv(b, server), Ok(b"here".to_vec()));
+    }
+    assert_eq!(wire[b].counters().tcp_resets_out, 0);
+}
+
 #[test]
 fn a_thousand_at_once() {
     let (mut wire, a, b) = Wire::pair();

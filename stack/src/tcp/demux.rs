@@ -80,6 +80,10 @@ impl Engine {
 
     /// A segment of a connection.
     pub(super) fn segment_for(&mut self, now: Instant, id: EndpointId, arrived: Arrived<'_>) {
+        if arrived.seg.flags & (SYN | ACK | RST) == ACK && self.has_to_wait(id) {
+            self.counters.listen_overflows += 1;
+            return;
+        }
         let Some(Endpoint { role: Role::Connection(connection), .. }) = self.endpoints.get_mut(id) else {
             return;
         };
@@ -102,6 +106,14 @@ impl Engine {
             self.settle(now, id);
         }
         self.want_transmit(id);
+    }
+
+    /// Whether a connection would be established and there is no room for it in the accept queue. As Linux: its peer says
+    /// again what it said, or answers the SYN-ACK again.
+    fn has_to_wait(&self, id: EndpointId) -> bool {
+        let embryonic = self.connection(id).filter(|connection| connection.phase == Phase::Embryonic);
+        let listener = embryonic.and_then(|connection| self.endpoints.get(connection.listener?));
+        matches!(listener, Some(Endpoint { role: Role::Listener(queue), .. }) if !queue.has_room())
     }
 
     /// Lets a connection send one segment. False when it has nothing more for now.
