@@ -41,14 +41,9 @@ pub(crate) fn closed(found: &Found) {
 
 /// Waits until the peer has acknowledged everything, or for so long.
 fn linger(socket: &Socket, stack: &ioth_stack::Stack, time: Duration) {
-    // Nobody is told of the last steps of a connection whose application is gone.
-    const LOOK_EVERY: Duration = Duration::from_millis(5);
-    let end = Instant::now() + time;
-    let delivered = |cx: &mut ioth_stack::Context<'_>| {
+    stack.run(|cx| cx.engine.watch(socket.id));
+    let _ = stack.wait(socket.id, Some(Instant::now() + time), |cx| {
         let taken = socket.shared.phase() == Phase::Ended;
         (taken && cx.engine.has_delivered(socket.id)).then_some(())
-    };
-    while stack.wait(socket.id, Some(end.min(Instant::now() + LOOK_EVERY)), delivered).is_none()
-        && Instant::now() < end
-    {}
+    });
 }

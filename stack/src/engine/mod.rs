@@ -303,13 +303,11 @@ impl Engine {
     /// The next endpoint whose readiness may have changed.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<EndpointId> {
-        loop {
-            let id = self.events.pop_front()?;
-            if let Some(endpoint) = self.endpoints.get_mut(id) {
-                endpoint.notified = false;
-                return Some(id);
-            }
+        let id = self.events.pop_front()?;
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.notified = false;
         }
+        Some(id)
     }
 
     /// Whether [`poll_event`](Self::poll_event) has something.

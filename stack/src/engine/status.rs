@@ -108,6 +108,14 @@ impl Engine {
         self.connection(id).map_or(0, Connection::send_queue)
     }
 
+    /// Has [`poll_event`](Self::poll_event) tell of a stream until its end, after it was closed, too: for a close that waits,
+    /// `SO_LINGER` of socket(7).
+    pub fn watch(&mut self, id: EndpointId) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.watched = true;
+        }
+    }
+
     /// Whether everything that a stream sent, its end included, was acknowledged, or it is over.
     #[must_use]
     pub fn has_delivered(&self, id: EndpointId) -> bool {

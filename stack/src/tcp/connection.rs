@@ -106,6 +106,8 @@ pub(crate) struct Connection {
     pub(crate) listed: bool,
     /// Whether the application is gone and the engine finishes alone.
     pub(crate) orphan: bool,
+    /// Whether somebody waits for that.
+    pub(crate) watched: bool,
     tcb: Tcb,
     guard: Guard,
     /// Nothing of it leaves any more and nothing is taken in.
@@ -193,6 +195,7 @@ impl Connection {
             deadline: None,
             listed: false,
             orphan: false,
+            watched: false,
             guard: Guard::new(receiver.limit(), path.v6),
             tcb: Tcb::new(path),
             dead: false,

@@ -172,7 +172,8 @@ impl Engine {
         }
         let (listener, phase, tuple) = (connection.listener, connection.phase, connection.tuple);
         let (gone, waiting_out) = (connection.is_gone(), connection.is_waiting_out());
-        let (established, orphan) = (connection.is_established(), connection.orphan);
+        let (established, orphan, watched) =
+            (connection.is_established(), connection.orphan, connection.watched);
         let hop = connection.hop;
         let (ends, acknowledged) = (connection.ends(), connection.has_acknowledged_fin());
         if let Some(listener) = listener
@@ -185,7 +186,7 @@ impl Engine {
                 queue.failed(id);
             }
         }
-        if !orphan {
+        if !orphan || watched {
             self.notify(id);
         }
         if waiting_out && let (Some(seq), Some(ack)) = ends {
@@ -226,10 +227,13 @@ impl Engine {
     /// Removes a connection with all that belongs to it.
     pub(crate) fn forget(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.remove(id) {
-            if let Role::Connection(connection) = &endpoint.role
-                && self.connections.get(&connection.tuple) == Some(&id)
-            {
-                self.connections.remove(&connection.tuple);
+            if let Role::Connection(connection) = &endpoint.role {
+                if self.connections.get(&connection.tuple) == Some(&id) {
+                    self.connections.remove(&connection.tuple);
+                }
+                if connection.watched && !endpoint.notified {
+                    self.events.push_back(id);
+                }
             }
             if let Some(binding) = endpoint.binding {
                 self.ports.release(binding);

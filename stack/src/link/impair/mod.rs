@@ -163,8 +163,8 @@ mod tests {
         let mut far = switch.port().expect("a port");
         assert!(near.arm() && !waits(&near, Duration::ZERO));
 
-        far.transmit(Frame::from_slice(&[0xff; 60])).expect("sent");
         let sent = std::time::Instant::now();
+        far.transmit(Frame::from_slice(&[0xff; 60])).expect("sent");
         assert!(near.receive().expect("alive").is_none(), "it is under way");
         while near.arm() {
             assert!(waits(&near, Duration::from_secs(5)));
@@ -174,8 +174,8 @@ mod tests {
         }
         assert!(sent.elapsed() >= Duration::from_millis(20));
 
-        near.transmit(Frame::from_slice(&[0xff; 60])).expect("sent");
         let sent = std::time::Instant::now();
+        near.transmit(Frame::from_slice(&[0xff; 60])).expect("sent");
         assert!(far.receive().expect("alive").is_none(), "it is under way");
         assert!(near.arm() && waits(&near, Duration::from_secs(5)));
         while far.receive().expect("alive").is_none() {
