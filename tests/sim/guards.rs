@@ -5,13 +5,9 @@ use std::time::Duration;
 
 use ioth_stack::{EndpointId, Error, Options};
 
-use crate::wire::frames::Tcp;
+use crate::wire::frames::{ACK, FIN, RST, SYN, Tcp};
 use crate::wire::{Host, Stranger, Wire};
 
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const ACK: u8 = 16;
 /// RFC 7323 section 2.2, shift count 7, and a NOP.
 const WINDOW_SCALE: [u8; 4] = [3, 3, 7, 1];
 

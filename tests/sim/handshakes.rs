@@ -5,13 +5,8 @@ use std::time::Duration;
 
 use ioth_stack::{EndpointId, Error, Instant, Kind, Options, Retries};
 
-use crate::wire::frames::Tcp;
+use crate::wire::frames::{ACK, FIN, RST, SYN, Tcp};
 use crate::wire::{Fate, Host, Stranger, Wire};
-
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const ACK: u8 = 16;
 
 /// What a stranger meets that opens a connection to a listener with these options.
 struct Opening {

@@ -13,14 +13,8 @@ use ioth_stack::{EndpointId, Options};
 
 use crate::feed::checksum::fix;
 use crate::tcp_bulk::Flow;
-use crate::wire::frames::Tcp;
+use crate::wire::frames::{ACK, FIN, RST, SYN, Tcp, URG};
 use crate::wire::{Host, Port, Stranger, Wire};
-
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const ACK: u8 = 16;
-const URG: u8 = 32;
 
 /// Bytes of every transfer each way, and rounds of an attack, a millisecond each.
 const AMOUNT: usize = 1 << 20;

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use ioth_stack::EndpointId;
 
-use crate::wire::frames::{Tcp, ipv4};
+use crate::wire::frames::{ACK, Tcp, ipv4};
 use crate::wire::{Fate, Host, Stranger, Wire};
 
-const ACK: u8 = 16;
 /// An MSS of 1460.
 const MSS: [u8; 4] = [2, 4, 5, 180];
 const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);

@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use ioth_stack::{EndpointId, Error, Kind, Options};
 
-use crate::wire::frames::Tcp;
+use crate::wire::frames::{ACK, SYN, Tcp};
 use crate::wire::{Host, Port, Wire};
 
-const SYN: u8 = 2;
-const ACK: u8 = 16;
 /// MSS of 1460 (RFC 9293 section 3.7.1).
 const MSS_1460: [u8; 4] = [2, 4, 5, 180];
 

@@ -5,11 +5,8 @@ use std::time::Duration;
 use ioth_stack::{EndpointId, Error, Shutdown};
 
 use crate::guards::opened;
-use crate::wire::frames::Tcp;
+use crate::wire::frames::{ACK, FIN, Tcp};
 use crate::wire::{Host, Stranger, Wire};
-
-const FIN: u8 = 1;
-const ACK: u8 = 16;
 
 /// A connection that a stranger has opened to host b, and the segment it says next.
 struct Talk {

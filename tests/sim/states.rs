@@ -6,14 +6,8 @@ use std::time::Duration;
 use ioth_stack::{EndpointId, Error, Instant, Shutdown};
 
 use crate::guards::opened;
-use crate::wire::frames::Tcp;
+use crate::wire::frames::{ACK, FIN, PSH, RST, SYN, Tcp};
 use crate::wire::{Host, Stranger, Wire};
-
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const PSH: u8 = 8;
-const ACK: u8 = 16;
 
 /// A stranger that stays where it was: neighbours are asked again, and it says where it is.
 fn wait(wire: &mut Wire, host: Host, time: Duration) {

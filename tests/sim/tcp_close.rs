@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use ioth_stack::{Error, Options, Shutdown};
 
-use crate::wire::{Fate, Wire, frames::Tcp};
-
-const RST: u8 = 4;
-const ACK: u8 = 16;
+use crate::wire::frames::{ACK, RST, Tcp};
+use crate::wire::{Fate, Wire};
 
 #[test]
 fn half_closed_either_way_the_other_half_carries_on() {

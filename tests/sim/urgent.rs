@@ -5,12 +5,8 @@ use std::time::Duration;
 
 use ioth_stack::{EndpointId, Options};
 
-use crate::wire::frames::Tcp;
+use crate::wire::frames::{ACK, SYN, Tcp, URG};
 use crate::wire::{Fate, Host, Port, Stranger, Wire};
-
-const SYN: u8 = 2;
-const ACK: u8 = 16;
-const URG: u8 = 32;
 
 /// The segments with data, or about urgent data, that a host sent: where each begins and where it says that urgent
 /// data ends, both counted from `first`.

@@ -4,6 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::feed::checksum::fix;
 
+/// Flags of a TCP header (RFC 9293 section 3.1).
+pub(crate) const FIN: u8 = 1;
+pub(crate) const SYN: u8 = 2;
+pub(crate) const RST: u8 = 4;
+pub(crate) const PSH: u8 = 8;
+pub(crate) const ACK: u8 = 16;
+pub(crate) const URG: u8 = 32;
+
 /// Somebody on the wire who is no engine.
 const STRANGER: [u8; 6] = [2, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa];
 

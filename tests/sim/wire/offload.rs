@@ -2,11 +2,10 @@
 
 use ioth_stack::link::{Checksum, Frame};
 
+use super::frames::{FIN, PSH};
 use crate::feed::checksum::{fold, sum};
 
 const ETHERNET: usize = 14;
-const FIN: u8 = 0x01;
-const PSH: u8 = 0x08;
 
 /// The frames that go over a wire in place of `frame`.
 pub(super) fn pieces(frame: &Frame) -> Vec<Frame> {
