@@ -67,7 +67,7 @@
 //! | `SO_RCVBUF`, `SO_SNDBUF` of a connection that nobody has set | 512 KiB; a ring that has grown does not show, nor does it shrink |
 //! | `SO_LINGER` that is off | its seconds show as 0 |
 //! | `TCP_CONGESTION` | "cubic", the default, and "reno"; `ENOENT` for any other, which Linux may have |
-//! | `TCP_MAXSEG` of a connection | without the 12 bytes that timestamps take on Linux, nor bound to half the peer's window |
+//! | `TCP_MAXSEG` of a connection | not bound to half the peer's window |
 //! | a SYN without an answer | is sent again after 1, 2, 4 … s; Linux since 6.5 after 1 s at first, four times, and gives up as late |
 //! | a connect that did not wait and was refused | make a new socket for another try |
 //! | plain shutdown(2) of both directions with something unread | resets the connection |

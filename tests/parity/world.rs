@@ -270,10 +270,6 @@ impl Hosts {
             ("eth0", &["10.0.0.1/24", "fd00::1/64"]),
         )?;
         tapped.wait_for_carrier("tap0")?;
-        for net in [&near, &far, &tapped] {
-            // Ours has none, and they are 12 bytes of each segment, which TCP_MAXSEG shows.
-            let _ = net.enter(|| std::fs::write("/proc/sys/net/ipv4/tcp_timestamps", "0"));
-        }
         for net in [&near, &tapped] {
             // Whose echo sockets the kernel allows: nobody's in a new namespace, icmp(7). Where /proc/sys
             // is read-only, only the behaviours of echo sockets and of TCP_MAXSEG fail.

@@ -30,5 +30,6 @@ mod tcp_bulk;
 mod tcp_close;
 mod tcp_flow;
 mod tcp_open;
+mod timestamps;
 mod udp;
 mod urgent;

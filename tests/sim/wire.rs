@@ -117,7 +117,10 @@ impl Wire {
     /// Adds an engine with one interface, whose secret follows from `seed`.
     pub(crate) fn host(&mut self, seed: u64, port: Port, addresses: &[&str]) -> Host {
         let host = Host(self.stations.len());
-        self.stations.push(Station { engine: Engine::new(Secret::from_seed(seed)), ports: Vec::new() });
+        let mut engine = Engine::new(Secret::from_seed(seed));
+        // So that full segments have round numbers.
+        engine.set_timestamps(false);
+        self.stations.push(Station { engine, ports: Vec::new() });
         self.attach(host, port, addresses);
         host
     }

@@ -9,7 +9,6 @@ use crate::datagram::{protocol, scope_of};
 use crate::error::Error;
 use crate::ports::{Binding, Protocol};
 use crate::tcp::connection::{Connection, Phase, Tuple};
-use crate::tcp::demux::settings;
 use crate::tcp::listener::Listener;
 use crate::time::Instant;
 
@@ -238,8 +237,13 @@ impl Engine {
         };
         let tuple = tuple_of(port);
         let isn = self.initial_sequence_number(now, &tuple);
-        let opened =
-            Connection::connect(now, tuple, self.path(now, &hop, remote.ip()), settings(&options), isn);
+        let opened = Connection::connect(
+            now,
+            tuple,
+            self.path(now, &hop, remote.ip()),
+            self.settings(&options, &tuple),
+            isn,
+        );
         let Ok(mut connection) = opened else {
             if let Some(binding) = fresh_binding {
                 self.ports.release(binding);

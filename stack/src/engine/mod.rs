@@ -75,6 +75,8 @@ pub struct Engine {
     pub(crate) events: VecDeque<EndpointId>,
     pub(crate) icmp_limit: crate::net::icmp::RateLimit,
     pub(crate) counters: Counters,
+    /// Whether TCP offers timestamps.
+    pub(crate) timestamps: bool,
     /// Set when the stack was shut down: every call on an endpoint says so.
     pub(crate) down: bool,
 }
@@ -139,6 +141,7 @@ impl Engine {
             events: VecDeque::new(),
             icmp_limit: crate::net::icmp::RateLimit::default(),
             counters: Counters::default(),
+            timestamps: true,
             down: false,
         }
     }
@@ -291,6 +294,12 @@ impl Engine {
                 self.transmit.push_back(id);
             }
         }
+    }
+
+    /// Whether connections that are made later offer timestamps (RFC 7323 section 3.2): `tcp_timestamps` of tcp(7), on unless
+    /// this says otherwise. They take 12 bytes of each segment.
+    pub const fn set_timestamps(&mut self, on: bool) {
+        self.timestamps = on;
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due, `None` if nothing depends on time.

@@ -23,6 +23,7 @@ use super::retries::Retries;
 use super::ring::Ring;
 use super::segment::{ACK, Arrived, RST, SYN};
 use super::sender::{Manners, Sender};
+use super::timestamps::Timestamps;
 use crate::engine::endpoint::EndpointId;
 use crate::engine::output::Hop;
 use crate::error::Error;
@@ -83,6 +84,8 @@ pub(crate) struct Settings {
     pub(crate) syn_retries: Option<Retries>,
     pub(crate) defer_accept: Retries,
     pub(crate) fin_timeout: Option<Duration>,
+    /// What the timestamps begin with; `None` for no timestamps.
+    pub(crate) timestamps: Option<u32>,
 }
 
 /// A TCP connection.
@@ -128,6 +131,7 @@ pub(crate) struct Connection {
     prober: Prober,
     sender: Sender,
     receiver: Receiver,
+    stamps: Timestamps,
     /// What the sending side sends: what the application wrote and the peer has not acknowledged.
     outgoing: Ring,
     /// When a segment that was out of place was answered last.
@@ -170,6 +174,7 @@ impl Connection {
             == Verdict::Pass
             && connection.tcb.accept(now, isn, tuple.local_port, &mut bytes).is_ok()
             && connection.tcb.state() == State::SynReceived;
+        connection.agree(now);
         Ok(passed.then_some(connection))
     }
 
@@ -211,6 +216,7 @@ impl Connection {
             prober: Prober::new(now),
             sender: Sender::new(isn, mss, path.frame_payload(), manners, control),
             receiver,
+            stamps: Timestamps::new(settings.timestamps),
             outgoing: Ring::new(settings.send.0)?,
             challenged_at: None,
             opening: None,
@@ -260,6 +266,13 @@ impl Connection {
             self.blocked = false;
         }
         Ok((answer, before != self.standing()))
+    }
+
+    /// Follows what the peer has offered in its SYN, once that is known.
+    fn agree(&mut self, now: Instant) {
+        if let Some(offer) = self.guard.offer() {
+            self.stamps.agree(now, offer.timestamp);
+        }
     }
 
     /// The sequence number that is expected of the peer next (RCV.NXT), once it has shown the first.

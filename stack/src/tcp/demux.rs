@@ -292,7 +292,7 @@ impl Engine {
         }
         let isn = self.initial_sequence_number(now, &tuple);
         let path = self.path(now, &hop, tuple.remote);
-        let opened = Connection::accept(now, tuple, path, settings(&options), isn, &arrived);
+        let opened = Connection::accept(now, tuple, path, self.settings(&options, &tuple), isn, &arrived);
         let Ok(Some(mut connection)) = opened else { return };
         connection.hop = Some((hop, self.routes_version));
         let id = self.insert_connection(listener, family, options, connection);
@@ -325,6 +325,12 @@ impl Engine {
             queue.started(id);
         }
         id
+    }
+
+    /// What a new connection takes from the options of its endpoint, and from the stack.
+    pub(crate) fn settings(&self, options: &Options, tuple: &Tuple) -> Settings {
+        let offset = || self.secret.timestamp_offset(tuple.local_address(), tuple.remote_address());
+        Settings { timestamps: self.timestamps.then(offset), ..settings(options) }
     }
 
     /// RFC 6528.
@@ -444,7 +450,7 @@ fn is_scoped(address: IpAddr) -> bool {
     crate::engine::interface::is_link_local(address)
 }
 
-/// What a new connection takes from the options of its endpoint.
+/// What a connection takes from the options of its endpoint.
 pub(crate) const fn settings(options: &Options) -> Settings {
     Settings {
         receive: (options.recv_buffer, options.recv_limit),
@@ -458,5 +464,6 @@ pub(crate) const fn settings(options: &Options) -> Settings {
         syn_retries: options.syn_retries,
         defer_accept: options.defer_accept,
         fin_timeout: options.fin_timeout,
+        timestamps: None,
     }
 }

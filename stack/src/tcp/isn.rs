@@ -23,6 +23,7 @@ pub(crate) enum Purpose {
     BindPort,
     Seed,
     Cookie,
+    Timestamp,
 }
 
 impl Secret {
@@ -53,6 +54,13 @@ impl Secret {
         let hash = self.hash(Purpose::SequenceNumber, &[local, remote], 0);
         // Both wrap: sequence numbers are modulo 2^32.
         (timer as u32).wrapping_add(hash as u32)
+    }
+
+    /// What the timestamps of a connection begin with (RFC 7323 section 5.4): from one connection between two ends to the
+    /// next they go on.
+    pub(crate) fn timestamp_offset(&self, local: SocketAddr, remote: SocketAddr) -> u32 {
+        let ends = [SocketAddr::new(local.ip(), 0), SocketAddr::new(remote.ip(), 0)];
+        self.hash(Purpose::Timestamp, &ends, 0) as u32
     }
 
     /// SipHash-2-4 of the addresses, whose number follows from the purpose, and a number. An IPv4 address

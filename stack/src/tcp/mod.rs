@@ -20,4 +20,5 @@ pub(crate) mod sender;
 #[cfg(test)]
 mod tests;
 pub(crate) mod time_wait;
+mod timestamps;
 mod urgent;

@@ -6,6 +6,8 @@ use std::ops::Range;
 pub(crate) const HEADER_LEN: usize = 20;
 /// Length of the header with all the options that it can have.
 pub(crate) const MAX_HEADER_LEN: usize = 60;
+/// Bytes of the timestamps option, aligned (RFC 7323 appendix A).
+pub(crate) const TIMESTAMPS_LEN: usize = 12;
 /// Offset of the checksum field.
 pub(crate) const CHECKSUM: usize = 16;
 
@@ -14,6 +16,7 @@ pub(crate) const MSS: u8 = 2;
 pub(crate) const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
+const TIMESTAMPS: u8 = 8;
 const NOP: u8 = 1;
 
 /// Flags, byte 13 of the header.
@@ -110,6 +113,8 @@ pub(crate) struct Offer {
     pub(crate) shift: Option<u8>,
     /// Whether it acknowledges selectively (RFC 2018 section 2).
     pub(crate) selective: bool,
+    /// Its clock, if it offers timestamps (RFC 7323 section 3.2).
+    pub(crate) timestamp: Option<u32>,
 }
 
 impl Offer {
@@ -124,7 +129,8 @@ impl Offer {
             Some(&[shift]) => Some(shift.min(14)),
             _ => None,
         };
-        Self { mss, shift, selective: option(bytes, seg, SACK_PERMITTED).is_some() }
+        let timestamp = timestamp(bytes, seg);
+        Self { mss, shift, selective: option(bytes, seg, SACK_PERMITTED).is_some(), timestamp }
     }
 }
 
@@ -149,6 +155,36 @@ pub(crate) fn blocks(bytes: &[u8], seg: &Segment) -> ([(u32, u32); 4], usize) {
         }
     }
     (blocks, count)
+}
+
+/// What a segment says of the time (TSval of RFC 7323 section 3.2).
+pub(crate) fn timestamp(bytes: &[u8], seg: &Segment) -> Option<u32> {
+    const ALIGNED: [u8; 4] = [NOP, NOP, TIMESTAMPS, 10];
+    let options = bytes.get(HEADER_LEN..seg.header_len)?;
+    let value = if options.starts_with(&ALIGNED) {
+        options.get(4..12)?
+    } else {
+        option(bytes, seg, TIMESTAMPS).filter(|value| value.len() == 8)?
+    };
+    Some(u32::from_be_bytes(*value.first_chunk()?))
+}
+
+/// Adds timestamps to the header in front of `bytes`; there is room for them. They come first: behind the others there may
+/// be the end of all options.
+pub(crate) fn add_timestamps(bytes: &mut [u8], value: u32, echo: u32) {
+    let end = add_options(bytes, TIMESTAMPS_LEN);
+    bytes.copy_within(HEADER_LEN..end, HEADER_LEN + TIMESTAMPS_LEN);
+    let option = &mut bytes[HEADER_LEN..HEADER_LEN + TIMESTAMPS_LEN];
+    option[..4].copy_from_slice(&[NOP, NOP, TIMESTAMPS, 10]);
+    option[4..8].copy_from_slice(&value.to_be_bytes());
+    option[8..].copy_from_slice(&echo.to_be_bytes());
+}
+
+/// Makes a header longer by so many bytes of options, a multiple of four; says where they begin.
+fn add_options(bytes: &mut [u8], len: usize) -> usize {
+    let end = usize::from(bytes[12] >> 4) * 4;
+    bytes[12] = (((end + len) / 4) << 4) as u8;
+    end
 }
 
 /// The value of an option in the header in front of `bytes` (RFC 9293 section 3.1), if it is there and whole.
@@ -231,19 +267,25 @@ pub(crate) fn set_urgent(bytes: &mut [u8], pointer: u16) {
     }
 }
 
+/// How many selective acknowledgements fit beside so many bytes of other options.
+pub(crate) const fn blocks_beside(options: usize) -> usize {
+    (MAX_HEADER_LEN - HEADER_LEN - options - 4) / 8
+}
+
 /// Bytes of the options that say so many selective acknowledgements (RFC 2018 section 3), aligned.
 pub(crate) const fn sack_len(blocks: usize) -> usize {
     if blocks == 0 { 0 } else { 4 + 8 * blocks }
 }
 
-/// Adds selective acknowledgements to a header without options; there is room for them behind it.
-pub(crate) fn set_sack(bytes: &mut [u8], blocks: &[(u32, u32)]) {
+/// Adds selective acknowledgements to the header in front of `bytes`, behind the options that it has; there is room for
+/// them.
+pub(crate) fn add_sack(bytes: &mut [u8], blocks: &[(u32, u32)]) {
     let len = sack_len(blocks.len());
     if len == 0 {
         return;
     }
-    bytes[12] = (((HEADER_LEN + len) / 4) << 4) as u8;
-    let options = &mut bytes[HEADER_LEN..HEADER_LEN + len];
+    let end = add_options(bytes, len);
+    let options = &mut bytes[end..end + len];
     options[..4].copy_from_slice(&[NOP, NOP, SACK, len as u8 - 2]);
     for (option, (left, right)) in options[4..].chunks_exact_mut(8).zip(blocks) {
         option[..4].copy_from_slice(&left.to_be_bytes());

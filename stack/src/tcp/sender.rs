@@ -89,6 +89,8 @@ pub(crate) struct Sender {
     mss: u64,
     frame: u64,
     offered_mss: u64,
+    /// Bytes of options in every segment.
+    options: u64,
     manners: Manners,
     /// The end of the last segment that was not full.
     small_end: u64,
@@ -129,6 +131,7 @@ impl Sender {
             mss,
             frame,
             offered_mss: u64::MAX,
+            options: 0,
             manners,
             small_end: FIRST,
             recovery: Recovery::new(control, FIRST, mss, false),
@@ -142,32 +145,35 @@ impl Sender {
     }
 
     /// The handshake is over: `offer` is what the peer said in its SYN, `window` what it offers, in bytes, by the
-    /// segment with number `seq`; `measured` is the round trip.
+    /// segment with number `seq`; `measured` is the round trip. Every segment has so many bytes of `options`.
     pub(crate) fn open(
         &mut self,
         now: Instant,
         offer: &Offer,
         (seq, window): (u32, u64),
         measured: Option<Duration>,
+        options: usize,
     ) {
+        self.options = options as u64;
         self.offered_mss = u64::from(offer.mss).max(LEAST_MSS);
         self.shift = offer.shift.unwrap_or(0);
         (self.window_seq, self.window, self.largest) = (seq, window, window);
         self.edge = self.una + window;
         let (mss, frame) = (self.mss, self.frame);
         let control = self.recovery.control();
-        self.recovery = Recovery::new(control, FIRST, mss.min(self.offered_mss), offer.selective);
+        let carried = mss.min(self.offered_mss) - self.options;
+        self.recovery = Recovery::new(control, FIRST, carried, offer.selective);
         self.set_sizes(mss as usize, frame as usize);
         if let Some(measured) = measured {
             self.recovery.handshake(now, measured);
         }
     }
 
-    /// Segments carry at most `mss` bytes from now on, and frames `frame`.
+    /// Segments carry at most `mss` bytes from now on, and frames `frame`, options included.
     pub(crate) fn set_sizes(&mut self, mss: usize, frame: usize) {
-        self.mss = (mss as u64).min(self.offered_mss);
+        self.mss = (mss as u64).min(self.offered_mss) - self.options;
         // Whole segments only: a short tail would be a runt on the wire.
-        let segments = if frame > mss { frame as u64 / self.mss } else { 1 };
+        let segments = if frame > mss { (frame as u64 - self.options) / self.mss } else { 1 };
         self.frame = segments.max(1) * self.mss;
         self.recovery.set_mss(self.mss);
     }

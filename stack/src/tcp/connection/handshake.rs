@@ -118,6 +118,6 @@ impl Connection {
         // RFC 7323 section 2.2: in a SYN-ACK it is not scaled.
         let shift = if seg.has(SYN) { 0 } else { offer.shift.unwrap_or(0) };
         let window = u64::from(seg.window) << shift;
-        self.sender.open(now, &offer, (seg.seq, window), measured);
+        self.sender.open(now, &offer, (seg.seq, window), measured, self.stamps.len());
     }
 }

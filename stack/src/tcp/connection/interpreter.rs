@@ -33,10 +33,11 @@ impl Connection {
 
     /// A frame for so many bytes of data, which are still to be written, with a header that acknowledges and offers what
     /// there is.
-    pub(super) fn compose(&self, seq: u32, flags: u8, len: usize) -> Frame {
+    pub(super) fn compose(&self, now: Instant, seq: u32, flags: u8, len: usize) -> Frame {
         let front = self.front();
-        let mut frame = Frame::with_capacity(front + segment::HEADER_LEN + len);
-        frame.set_len(front + segment::HEADER_LEN + len);
+        let end = front + self.header_len() + len;
+        let mut frame = Frame::with_capacity(end);
+        frame.set_len(end);
         let ack = self.expected().unwrap_or(0);
         let window = self.receiver.window(self.window_left(), self.largest_segment()) >> self.guard.shift();
         let window = u16::try_from(window).unwrap_or(u16::MAX);
@@ -46,12 +47,20 @@ impl Connection {
         if let Some(pointer) = self.sender.urgent_pointer(seq) {
             segment::set_urgent(header, pointer);
         }
+        if self.stamps.are_on() {
+            self.stamps.write(now, header);
+        }
         frame
     }
 
+    /// Length of the header of every segment.
+    pub(super) fn header_len(&self) -> usize {
+        segment::HEADER_LEN + self.stamps.len()
+    }
+
     /// A segment without data that smoltcp does not send by itself.
-    pub(super) fn say(&self, seq: u32, flags: u8) -> Outbound {
-        Outbound::new(self.compose(seq, flags, 0))
+    pub(super) fn say(&self, now: Instant, seq: u32, flags: u8) -> Outbound {
+        Outbound::new(self.compose(now, seq, flags, 0))
     }
 
     /// The network says that the segment with that number was too long for a path whose MTU is `mtu`. False if that
@@ -99,7 +108,7 @@ impl Connection {
             Step::Ask => {
                 let una = self.una()?;
                 // RFC 9293 section 3.8.4: what was acknowledged before is acknowledged again.
-                Some(self.say(una.wrapping_sub(1), ACK))
+                Some(self.say(now, una.wrapping_sub(1), ACK))
             }
             Step::GiveUp => {
                 self.abort((self.phase != Phase::Over).then_some(Error::TimedOut));

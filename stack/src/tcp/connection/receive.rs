@@ -33,6 +33,7 @@ impl Connection {
         }
         let answer = self.tcb.ingress(adapter, now, &mut bytes);
         let mut answer = answer.map_err(|panicked| self.broke(panicked))?;
+        self.agree(now);
         self.follow(before, seg.has(RST).then(|| reset_error(before)));
         if self.phase == Phase::Open && !self.established {
             self.open(now, &seg);
@@ -45,7 +46,7 @@ impl Connection {
             }
         }
         if let Some(answer) = &mut answer {
-            self.dress(answer);
+            self.dress(now, answer);
             self.left(now, answer);
         }
         Ok(answer)
@@ -61,11 +62,20 @@ impl Connection {
         let seg = arrived.seg;
         let Some(next) = self.expected().filter(|_| self.may_speak()) else { return Ok(None) };
         let edge = self.edge(next);
+        let stamp = segment::timestamp(&arrived.bytes[arrived.tcp..], &seg).filter(|_| self.stamps.are_on());
+        if stamp.is_some_and(|said| self.stamps.is_old(now, said)) {
+            return Ok(self.refuse(now, &seg));
+        }
         if seg.has(ACK) && self.guard.is_recent(&seg, next) {
             self.acknowledged(adapter, now, arrived)?;
         }
         if !self.is_acceptable(&seg, next, edge) {
             return Ok(self.refuse(now, &seg));
+        }
+        if let Some(said) = stamp
+            && !self.guard.acknowledged().is_some_and(|acknowledged| after(seg.seq, acknowledged))
+        {
+            self.stamps.heard(now, said);
         }
         self.receiver.heard_urgent(&seg, next);
         let data = &arrived.bytes[arrived.tcp + seg.header_len..][..seg.payload_len];

@@ -86,7 +86,7 @@ impl Connection {
             Plan::Send(piece) => self.piece(adapter, now, &piece).map(Some),
             Plan::Ask => {
                 self.sender.asked(now);
-                Ok(Some(self.say(self.sender.una().wrapping_sub(1), ACK)))
+                Ok(Some(self.say(now, self.sender.una().wrapping_sub(1), ACK)))
             }
             Plan::Tell => {
                 self.sender.told();
@@ -104,8 +104,8 @@ impl Connection {
             self.tcb.egress(adapter, now).map_err(|panicked| self.broke(panicked))?;
         }
         let flags = ACK | if piece.fin { FIN } else { 0 } | if piece.push { PSH } else { 0 };
-        let mut frame = self.compose(self.sender.seq(piece.start), flags, piece.len);
-        let payload = &mut frame.bytes_mut()[self.front() + segment::HEADER_LEN..];
+        let mut frame = self.compose(now, self.sender.seq(piece.start), flags, piece.len);
+        let payload = &mut frame.bytes_mut()[self.front() + self.header_len()..];
         let copied = self.outgoing.copy(self.sender.offset(piece.start), payload);
         debug_assert_eq!(copied, piece.len, "what is to be sent is in the ring");
         let mss = self.sender.mss();
@@ -123,9 +123,10 @@ impl Connection {
     pub(super) fn acknowledge(&mut self, now: Instant) -> Outbound {
         let selective = self.guard.offer().is_some_and(|offer| offer.selective);
         let (blocks, count) = if selective { self.receiver.blocks() } else { Default::default() };
-        let len = segment::sack_len(count);
-        let mut frame = self.compose(self.sender.next(), ACK, len);
-        segment::set_sack(&mut frame.bytes_mut()[self.front()..], &blocks[..count]);
+        // There is no room for all four beside timestamps.
+        let blocks = &blocks[..count.min(segment::blocks_beside(self.stamps.len()))];
+        let mut frame = self.compose(now, self.sender.next(), ACK, segment::sack_len(blocks.len()));
+        segment::add_sack(&mut frame.bytes_mut()[self.front()..], blocks);
         let out = Outbound::new(frame);
         self.left(now, &out);
         out
@@ -136,7 +137,7 @@ impl Connection {
         let Some(mut out) = self.tcb.egress(adapter, now).map_err(|panicked| self.broke(panicked))? else {
             return Ok(None);
         };
-        let Some(seg) = self.dress(&mut out) else { return Ok(None) };
+        let Some(seg) = self.dress(now, &mut out) else { return Ok(None) };
         let news = if seg.has(SYN) { self.says_syn(now, &out, &seg) } else { true };
         if !news || (self.established && !seg.has(RST)) {
             return Ok(None);
@@ -146,14 +147,21 @@ impl Connection {
     }
 
     /// Gives what smoltcp says the numbers and the windows of the two sides, of which it does not know.
-    pub(super) fn dress(&self, out: &mut Outbound) -> Option<Segment> {
+    pub(super) fn dress(&self, now: Instant, out: &mut Outbound) -> Option<Segment> {
         let mut seg = self.parse(out)?;
+        let stamped = seg.has(SYN) && self.stamps.are_offered(seg.has(ACK));
+        if stamped {
+            out.frame.set_len(out.frame.len() + segment::TIMESTAMPS_LEN);
+        }
         let bytes = &mut out.frame.bytes_mut()[self.front()..];
         if seg.has(SYN) {
             let window = u16::try_from(self.receiver.capacity()).unwrap_or(u16::MAX);
             segment::set_offer(bytes, &seg, window, self.guard.offered_shift());
             if let Some(most) = self.settings.max_segment {
                 segment::limit_mss(bytes, &seg, most);
+            }
+            if stamped {
+                self.stamps.write(now, bytes);
             }
         } else if seg.has(RST) && self.established {
             segment::set_seq(bytes, self.sender.next());
