@@ -164,6 +164,9 @@ impl Talk {
         let (mut wire, a, b) = Wire::pair_on(port(case.offload[0]), port(case.offload[1]));
         wire.latency = case.latency;
         wire.weather = Box::new(case.weather.blows());
+        for (at, host) in [a, b].into_iter().enumerate() {
+            wire[host].set_timestamps(case.weather.seed >> at & 1 == 0);
+        }
         let options = |(recv_buffer, send_buffer)| Options { recv_buffer, send_buffer, ..Options::default() };
         let server = if case.v6 { "[fd00::2]:80" } else { "10.0.0.2:80" };
         let listener = wire.listen(b, server, 1);
