@@ -353,7 +353,8 @@ impl TxToken for Tx<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         // smoltcp's header ends where the real one will end.
         let front = ethernet::HEADER_LEN + self.header_len - ip::V4_HEADER_LEN;
-        let mut frame = Frame::with_capacity(front + len);
+        // A SYN may get timestamps.
+        let mut frame = Frame::with_capacity(front + len + segment::TIMESTAMPS_LEN);
         frame.set_len(front + len);
         let result = f(&mut frame.bytes_mut()[front..]);
         *self.sent = Some(Outbound::new(frame));

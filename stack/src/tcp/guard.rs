@@ -63,9 +63,8 @@ impl Guard {
         }
     }
 
-    /// Looks at a segment from the peer. `next` is the sequence
-    /// number that is expected next (RCV.NXT), `una` the one that is to be acknowledged next (SND.UNA), as far as
-    /// there are any.
+    /// Looks at a segment from the peer. `next` is the sequence number that is expected next (RCV.NXT), `una` the one that is
+    /// to be acknowledged next (SND.UNA), as far as there are any.
     pub(crate) fn inbound(
         &mut self,
         bytes: &[u8],

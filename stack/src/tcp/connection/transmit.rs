@@ -148,7 +148,7 @@ impl Connection {
 
     /// Gives what smoltcp says the numbers and the windows of the two sides, of which it does not know.
     pub(super) fn dress(&self, now: Instant, out: &mut Outbound) -> Option<Segment> {
-        let mut seg = self.parse(out)?;
+        let seg = self.parse(out)?;
         let stamped = seg.has(SYN) && self.stamps.are_offered(seg.has(ACK));
         if stamped {
             out.frame.set_len(out.frame.len() + segment::TIMESTAMPS_LEN);
@@ -169,8 +169,7 @@ impl Connection {
                 segment::set_ack(bytes, self.expected()?);
             }
         }
-        seg = Segment::parse(bytes)?;
-        Some(seg)
+        Segment::parse(bytes)
     }
 
     /// Notes what a leaving segment says.
