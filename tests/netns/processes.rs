@@ -103,6 +103,8 @@ fn copies_in_a_process_that_starts_keep_nothing_alive(_: &Net) -> Result<()> {
     let blue = Stack::new("switch://lab", "ip=10.0.0.2/24")?;
     let listener = TcpListener::bind(&red, "10.0.0.1:80")?;
     let mut reset = TcpStream::connect(&blue, "10.0.0.1:80")?;
+    // Its ring would grow.
+    ioth::setsockopt_int(&reset, ioth::SOL_SOCKET, ioth::SO_RCVBUF, 512 * 1024)?;
     let mut peer = listener.accept()?.0;
     let mut ended = TcpStream::connect(&blue, "10.0.0.1:80")?;
     let _other = listener.accept()?.0;
