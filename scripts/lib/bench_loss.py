@@ -111,11 +111,8 @@ def once(args, impair, way, flows, side, seconds):
     listen = peer + server + ["--listen", f"0.0.0.0:{PORT}", "--flows", str(flows)]
     connect = near + client + ["--connect", f"10.0.2.1:{PORT}", "--flows", str(flows)]
     sender = args.peer if way == "in" else (args.near if side == "reference" else None)
-    # As fresh for each run, so that the same frames would have the same fate.
-    bridge = [args.perf, "bridge", f"netns:{args.router},tap://path",
-              f"netns:{args.peer},tap://path?impair={impair}"]
     with Processes() as processes:
-        processes.start(bridge, "bridging")
+        processes.start(bridge(args, impair), "bridging")
         before = counters(sender)
         one = processes.start(listen, "listening")
         other = processes.start(connect)
@@ -128,10 +125,8 @@ def once(args, impair, way, flows, side, seconds):
 def together(args, impair, seconds):
     """Two flows of ours and one of Linux's to the same peer at once: Mbit/s of one flow, of either side."""
     flows = {"ours": 2, "reference": 1}
-    bridge = [args.perf, "bridge", f"netns:{args.router},tap://path",
-              f"netns:{args.peer},tap://path?impair={impair}"]
     with Processes() as processes:
-        processes.start(bridge, "bridging")
+        processes.start(bridge(args, impair), "bridging")
         drains = {}
         for port, (side, count) in enumerate(flows.items(), PORT):
             drains[side] = processes.start(
@@ -141,6 +136,11 @@ def together(args, impair, seconds):
             processes.start(near_side(args, side) + ["feed", "--connect", f"10.0.2.1:{port}", "--flows", str(count)])
         answers = {side: last_line(drain, seconds + PATIENCE) for side, drain in drains.items()}
     return {side: {"mbit_s": mbit_s(answer) / flows[side], "again": None} for side, answer in answers.items()}
+
+
+def bridge(args, impair):
+    """The path, as fresh for each run, so that the same frames would have the same fate."""
+    return [args.perf, "bridge", f"netns:{args.router},tap://path", f"netns:{args.peer},tap://path?impair={impair}"]
 
 
 def mbit_s(answer):

@@ -4,21 +4,24 @@
 //! would give. Every function takes any descriptor: on one that is no socket of a stack it makes the
 //! plain system call.
 
+mod data;
+
+pub use self::data::{read, recv, recvfrom, send, sendto, sockatmark, write};
+pub(crate) use self::data::{recv_found, send_found};
+
 use crate::connect::Patience;
 use crate::errno::fail;
 use crate::join::join;
 use crate::pair::{self, Pair};
-use crate::plain::{how as direction, pending, recv_flags, send_flags};
+use crate::plain::{how as direction, pending};
 use crate::stack::{Stack, default_stack};
 use crate::state::{Phase, Shared};
 use crate::sys::constants::{
-    AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, MSG_CMSG_CLOEXEC,
-    MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SO_ERROR, SOCK_CLOEXEC,
+    AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, SO_ERROR, SOCK_CLOEXEC,
     SOCK_DGRAM, SOCK_NONBLOCK, SOCK_RAW, SOCK_STREAM, SOL_SOCKET,
 };
-use crate::sys::mark;
 use crate::table::{self, Found, Socket};
-use crate::{address, connect as connecting, datagram, listener, option, plain, transfer, urgent};
+use crate::{address, connect as connecting, datagram, listener, option};
 use ioth_stack::{Family, Kind};
 use rustix::io::{Errno, FdFlags};
 use rustix::net::{self, AddressFamily, Protocol, SocketFlags, SocketType};
@@ -239,173 +242,6 @@ pub fn disconnect(fd: impl AsFd) -> io::Result<()> {
         Found::Ours(socket) if socket.shared.kind != Kind::Stream => datagram::connect(&socket, fd, None),
         Found::Ours(_) | Found::Plain(_) => fail(Errno::OPNOTSUPP),
     }
-}
-
-/// Sends on a connected socket, see send(2). Waits until all of it is taken unless the descriptor or
-/// `MSG_DONTWAIT` says otherwise. `flags`: `MSG_DONTWAIT`, `MSG_NOSIGNAL`, on a stream `MSG_OOB`: the last byte is
-/// urgent.
-///
-/// # Errors
-/// `EAGAIN`, `EPIPE` (with SIGPIPE unless `MSG_NOSIGNAL`) when sending is over or was never possible,
-/// `ECONNRESET`, `ETIMEDOUT`, `EDESTADDRREQ` on a datagram socket without peer, `EMSGSIZE`,
-/// `EOPNOTSUPP` for other flags.
-pub fn send(fd: impl AsFd, data: &[u8], flags: i32) -> io::Result<usize> {
-    let fd = fd.as_fd();
-    send_found(&table::find(fd)?, fd, data, flags, None)
-}
-
-/// Sends a datagram to an address, see sendto(2). On a stream socket the address is not looked at.
-///
-/// # Errors
-/// As [`send`], and `EACCES` for a broadcast without `SO_BROADCAST`, `ENETUNREACH`, `EHOSTUNREACH`,
-/// `EAFNOSUPPORT`.
-pub fn sendto(fd: impl AsFd, data: &[u8], flags: i32, to: &SocketAddr) -> io::Result<usize> {
-    let fd = fd.as_fd();
-    send_found(&table::find(fd)?, fd, data, flags, Some(to))
-}
-
-pub(crate) fn send_found(
-    found: &Found,
-    fd: BorrowedFd<'_>,
-    data: &[u8],
-    flags: i32,
-    to: Option<&SocketAddr>,
-) -> io::Result<usize> {
-    const KNOWN: i32 = MSG_DONTWAIT | MSG_NOSIGNAL;
-    let known = match ours(found).map(|shared| (shared.kind, shared.family)) {
-        None => flags,
-        // As Linux, which does not ask about it in a datagram of IPv6.
-        Some((Kind::Stream, _) | (Kind::Datagram, Family::V6)) => KNOWN | MSG_OOB,
-        Some((Kind::Datagram | Kind::Echo, _)) => KNOWN,
-    };
-    if flags & !known != 0 {
-        return fail(Errno::OPNOTSUPP);
-    }
-    match (found, to) {
-        (Found::Kernel, None) => Ok(net::send(fd, data, send_flags(flags))?),
-        (Found::Kernel, Some(to)) => Ok(net::sendto(fd, data, send_flags(flags), to)?),
-        (Found::Ours(socket), _) if socket.shared.kind == Kind::Stream => {
-            transfer::transmit(socket, fd, data, flags)
-        }
-        (Found::Ours(socket), to) => datagram::transmit(socket, fd, data, flags & !MSG_OOB, to),
-        (Found::Plain(shared), _) if shared.kind == Kind::Stream => plain::transmit(shared, fd, data, flags),
-        (Found::Plain(shared), to) => datagram::transmit_plain(shared, fd, data, flags & !MSG_OOB, to),
-    }
-}
-
-/// Receives, see recv(2). 0 is the end of the stream, or an empty datagram. `flags`: `MSG_PEEK`,
-/// `MSG_DONTWAIT`, `MSG_WAITALL`, `MSG_TRUNC` (a datagram's whole length is returned), on a stream `MSG_OOB`: the byte
-/// that the peer marked urgent last, without waiting.
-///
-/// # Errors
-/// `EAGAIN`, `ENOTCONN`, `ECONNRESET`, `ETIMEDOUT`, `ECONNREFUSED` on a datagram socket whose peer
-/// said so, `EINVAL` for `MSG_OOB` when nothing is urgent, it was taken or `SO_OOBINLINE` is set, `EOPNOTSUPP` for other
-/// flags.
-pub fn recv(fd: impl AsFd, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
-    let fd = fd.as_fd();
-    let found = table::find(fd)?;
-    Ok(recv_found(&found, fd, buffer, flags)?.0)
-}
-
-/// Receives, with the source of a datagram, see recvfrom(2).
-///
-/// # Errors
-/// As [`recv`].
-pub fn recvfrom(fd: impl AsFd, buffer: &mut [u8], flags: i32) -> io::Result<(usize, Option<SocketAddr>)> {
-    let fd = fd.as_fd();
-    let found = table::find(fd)?;
-    recv_found(&found, fd, buffer, flags)
-}
-
-pub(crate) fn recv_found(
-    found: &Found,
-    fd: BorrowedFd<'_>,
-    buffer: &mut [u8],
-    flags: i32,
-) -> io::Result<(usize, Option<SocketAddr>)> {
-    const KNOWN: i32 = MSG_PEEK | MSG_DONTWAIT | MSG_WAITALL | MSG_TRUNC | MSG_CMSG_CLOEXEC | MSG_NOSIGNAL;
-    let known = match ours(found).map(|shared| shared.kind) {
-        None => flags,
-        Some(Kind::Stream | Kind::Datagram) => KNOWN | MSG_OOB,
-        Some(Kind::Echo) => KNOWN,
-    };
-    if flags & !known != 0 {
-        return fail(Errno::OPNOTSUPP);
-    }
-    // The length of a stream is not cut; see the table of differences. Nothing is urgent about a datagram, as on Linux.
-    let (of_stream, of_datagram) = (flags & !MSG_TRUNC, flags & !MSG_OOB);
-    match found {
-        Found::Kernel => {
-            let (_, len, from) = net::recvfrom(fd, buffer, recv_flags(flags))?;
-            Ok((len, from.and_then(|from| from.try_into().ok())))
-        }
-        Found::Ours(socket) if socket.shared.kind == Kind::Stream => {
-            let receive = if flags & MSG_OOB == 0 { transfer::receive } else { urgent::receive };
-            Ok((receive(socket, fd, buffer, of_stream)?, None))
-        }
-        Found::Ours(socket) => datagram::receive(socket, fd, buffer, of_datagram),
-        Found::Plain(shared) if shared.kind == Kind::Stream => {
-            let receive = if flags & MSG_OOB == 0 { plain::receive } else { urgent::receive_plain };
-            Ok((receive(shared, fd, buffer, of_stream)?, None))
-        }
-        Found::Plain(shared) => datagram::receive_plain(shared, fd, buffer, of_datagram),
-    }
-}
-
-/// Whether the next byte of a stream socket is the one that the peer marked urgent last, see sockatmark(3). Receiving
-/// stops there, so that a loop can look.
-///
-/// # Errors
-/// `ENOTTY` on a datagram socket.
-pub fn sockatmark(fd: impl AsFd) -> io::Result<bool> {
-    let fd = fd.as_fd();
-    match table::find(fd)? {
-        Found::Ours(socket) if socket.shared.kind == Kind::Stream => urgent::at_mark(&socket, fd),
-        Found::Plain(shared) if shared.kind == Kind::Stream => mark::is_next(fd),
-        Found::Kernel => mark::is_next(fd),
-        Found::Ours(_) | Found::Plain(_) => fail(Errno::NOTTY),
-    }
-}
-
-/// What is known of it, if it is a socket of ours.
-fn ours(found: &Found) -> Option<&Shared> {
-    match found {
-        Found::Kernel => None,
-        Found::Ours(socket) => Some(&socket.shared),
-        Found::Plain(shared) => Some(shared),
-    }
-}
-
-/// Reads, see read(2): [`recv`] without flags; on what is no socket the plain call.
-///
-/// # Errors
-/// As [`recv`].
-pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
-    let fd = fd.as_fd();
-    match table::find(fd) {
-        Ok(Found::Kernel) => Ok(rustix::io::read(fd, buffer)?),
-        Ok(found) => Ok(recv_found(&found, fd, buffer, 0)?.0),
-        Err(error) if no_socket(&error) => Ok(rustix::io::read(fd, buffer)?),
-        Err(error) => Err(error),
-    }
-}
-
-/// Writes, see write(2): [`send`] without flags; on what is no socket the plain call.
-///
-/// # Errors
-/// As [`send`].
-pub fn write(fd: impl AsFd, data: &[u8]) -> io::Result<usize> {
-    let fd = fd.as_fd();
-    match table::find(fd) {
-        Ok(Found::Kernel) => Ok(rustix::io::write(fd, data)?),
-        Ok(found) => send_found(&found, fd, data, 0, None),
-        Err(error) if no_socket(&error) => Ok(rustix::io::write(fd, data)?),
-        Err(error) => Err(error),
-    }
-}
-
-fn no_socket(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::NOTSOCK.raw_os_error())
 }
 
 /// Ends one or both directions, see shutdown(2): `SHUT_RD`, `SHUT_WR`, `SHUT_RDWR`.

@@ -15,46 +15,37 @@ pub(crate) fn never_open() -> BorrowedFd<'static> {
 
 /// select(2) on one descriptor: whether it is readable, writable.
 pub(crate) fn select(fd: impl AsFd, timeout: Duration) -> Result<(bool, bool)> {
-    let fd = fd.as_fd().as_raw_fd();
-    ensure!(usize::try_from(fd)? < libc::FD_SETSIZE, "descriptor {fd} is too high for select");
-    // SAFETY: a set of descriptors is an array of integers; zeroes are the empty one.
-    let mut read: libc::fd_set = unsafe { std::mem::zeroed() };
-    // SAFETY: the descriptor is below FD_SETSIZE.
-    unsafe { libc::FD_SET(fd, &raw mut read) };
-    let mut write = read;
-    let mut time = libc::timeval {
-        tv_sec: i64::try_from(timeout.as_secs())?,
-        tv_usec: i64::from(timeout.subsec_micros()),
-    };
-    // SAFETY: the three pointers are to values that live through the call; no other set is passed.
-    let ready =
-        unsafe { libc::select(fd + 1, &raw mut read, &raw mut write, std::ptr::null_mut(), &raw mut time) };
-    ensure!(ready >= 0, "select: {}", io::Error::last_os_error());
-    // SAFETY: the descriptor is below FD_SETSIZE.
-    let readable = unsafe { libc::FD_ISSET(fd, &raw const read) };
-    // SAFETY: as above.
-    let writable = unsafe { libc::FD_ISSET(fd, &raw const write) };
+    let [readable, writable, _] = select_in(fd, timeout, [true, true, false])?;
     Ok((readable, writable))
 }
 
 /// select(2) on one descriptor: whether there is an exceptional condition.
 pub(crate) fn select_exception(fd: impl AsFd, timeout: Duration) -> Result<bool> {
+    Ok(select_in(fd, timeout, [false, false, true])?[2])
+}
+
+/// select(2) on one descriptor in the sets for reading, writing and exceptions that are asked for: which it is in then.
+fn select_in(fd: impl AsFd, timeout: Duration, asked: [bool; 3]) -> Result<[bool; 3]> {
     let fd = fd.as_fd().as_raw_fd();
     ensure!(usize::try_from(fd)? < libc::FD_SETSIZE, "descriptor {fd} is too high for select");
     // SAFETY: a set of descriptors is an array of integers; zeroes are the empty one.
-    let mut exceptional: libc::fd_set = unsafe { std::mem::zeroed() };
-    // SAFETY: the descriptor is below FD_SETSIZE.
-    unsafe { libc::FD_SET(fd, &raw mut exceptional) };
+    let mut sets: [libc::fd_set; 3] = unsafe { std::mem::zeroed() };
+    for (set, _) in sets.iter_mut().zip(asked).filter(|(_, asked)| *asked) {
+        // SAFETY: the descriptor is below FD_SETSIZE.
+        unsafe { libc::FD_SET(fd, &raw mut *set) };
+    }
     let mut time = libc::timeval {
         tv_sec: i64::try_from(timeout.as_secs())?,
         tv_usec: i64::from(timeout.subsec_micros()),
     };
-    let none = std::ptr::null_mut();
-    // SAFETY: the two pointers are to values that live through the call; no other set is passed.
-    let ready = unsafe { libc::select(fd + 1, none, none, &raw mut exceptional, &raw mut time) };
+    let [read, write, exceptional] = &mut sets;
+    // SAFETY: the four pointers are to values that live through the call; an empty set is as good as none.
+    let ready = unsafe {
+        libc::select(fd + 1, &raw mut *read, &raw mut *write, &raw mut *exceptional, &raw mut time)
+    };
     ensure!(ready >= 0, "select: {}", io::Error::last_os_error());
     // SAFETY: the descriptor is below FD_SETSIZE.
-    Ok(unsafe { libc::FD_ISSET(fd, &raw const exceptional) })
+    Ok(sets.map(|set| unsafe { libc::FD_ISSET(fd, &raw const set) }))
 }
 
 /// sockatmark(3) of the system.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::received::Received;
 use super::ring::Ring;
-use super::segment::{FIN, Segment, after};
+use super::segment::{FIN, Segment, after, distance};
 use super::urgent::Mark;
 use crate::time::Instant;
 
@@ -69,9 +69,9 @@ impl Receiver {
         self.limit
     }
 
-    /// It grows to so many bytes at most from now on.
+    /// It grows to so many bytes at most from now on, and to no more than was said before.
     pub(crate) fn set_limit(&mut self, limit: usize) {
-        self.limit = limit.clamp(self.capacity(), self.limit.max(self.capacity()));
+        self.limit = limit.clamp(self.capacity(), self.limit);
     }
 
     /// The number that is expected next (RCV.NXT), when the stream begins at `first`.
@@ -99,8 +99,7 @@ impl Receiver {
             return Intake { len: 0, odd: true };
         }
         let old = (next.wrapping_sub(seg.seq) as usize).min(data.len());
-        let window = if after(edge, next) { edge.wrapping_sub(next) as usize } else { 0 };
-        let fresh = &data[old..(old + window).min(data.len())];
+        let fresh = &data[old..(old + distance(next, edge)).min(data.len())];
         let mut len = self.ring.write(fresh);
         let odd = old > 0 || len < data.len() - old || self.ahead.has_gaps();
         while let Some(bytes) = self.ahead.take(next.wrapping_add(len as u32)) {

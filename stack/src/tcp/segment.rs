@@ -238,6 +238,11 @@ pub(crate) const fn after(a: u32, b: u32) -> bool {
     a.wrapping_sub(b) as i32 > 0
 }
 
+/// How far `end` lies in front of `start` in sequence space; 0 if it lies behind.
+pub(crate) const fn distance(start: u32, end: u32) -> usize {
+    if after(end, start) { end.wrapping_sub(start) as usize } else { 0 }
+}
+
 /// Clears `flag` in the header in front of `bytes`. The checksum is not adjusted.
 pub(crate) fn clear_flag(bytes: &mut [u8], flag: u8) {
     if let Some(flags) = bytes.get_mut(FLAGS) {

@@ -62,7 +62,8 @@ impl Connection {
         let seg = arrived.seg;
         let Some(next) = self.expected().filter(|_| self.may_speak()) else { return Ok(None) };
         let edge = self.edge(next);
-        let stamp = segment::timestamp(&arrived.bytes[arrived.tcp..], &seg).filter(|_| self.stamps.are_on());
+        let stamped = self.stamps.are_on();
+        let stamp = if stamped { segment::timestamp(&arrived.bytes[arrived.tcp..], &seg) } else { None };
         if stamp.is_some_and(|said| self.stamps.is_old(now, said)) {
             return Ok(self.refuse(now, &seg));
         }

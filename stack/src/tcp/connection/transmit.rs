@@ -5,7 +5,7 @@ use super::{Connection, Phase};
 use crate::error::Error;
 use crate::net::ethernet;
 use crate::tcp::adapter::{Adapter, Outbound, Panicked, State};
-use crate::tcp::segment::{self, ACK, FIN, PSH, RST, SYN, Segment, after};
+use crate::tcp::segment::{self, ACK, FIN, PSH, RST, SYN, Segment, distance};
 use crate::tcp::sender::{Piece, Plan};
 use crate::time::Instant;
 
@@ -182,9 +182,7 @@ impl Connection {
 
     /// Bytes that are left of the window that was offered last.
     pub(super) fn window_left(&self) -> usize {
-        let Some(next) = self.expected() else { return 0 };
-        let edge = self.edge(next);
-        if after(edge, next) { edge.wrapping_sub(next) as usize } else { 0 }
+        self.expected().map_or(0, |next| distance(next, self.edge(next)))
     }
 
     /// Where the TCP header stands in a frame.
