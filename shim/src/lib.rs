@@ -34,6 +34,7 @@
 //! | the BSD calls, on any descriptor | [`msocket`], [`bind`], [`recv`], … |
 //! | the types of [`std::net`] on any stack | [`net`] |
 //! | which socket options there are | [`option`] |
+//! | what a stack looks like now, as `ip` and `ss` show the kernel's | [`Stack::snapshot`] |
 //!
 //! A socket is a real descriptor: read, write, poll, select, epoll, dup, fork, exec, `SCM_RIGHTS` and
 //! fdopen work on it, mixed with any other descriptor and with the calls of this crate. Behind it is a
@@ -105,6 +106,7 @@ mod transfer;
 mod urgent;
 
 pub use close::close;
+pub use ioth_stack::snapshot;
 pub use socket::{
     accept, accept4, bind, connect, disconnect, getpeername, getsockname, getsockopt, getsockopt_int, listen,
     msocket, read, recv, recvfrom, send, sendto, set_nonblocking, setsockopt, setsockopt_int, shutdown,

@@ -3,6 +3,7 @@
 use crate::errno::fail;
 use crate::fork;
 use crate::namespace::Namespace;
+use ioth_stack::Snapshot;
 use rustix::io::Errno;
 use std::cell::RefCell;
 use std::fmt;
@@ -79,6 +80,35 @@ impl Stack {
         match &self.0 {
             Which::Own(home) => Ok(home.reach()?.shutdown(timeout)?),
             Which::Kernel | Which::Namespace(_) => Ok(()),
+        }
+    }
+
+    /// Everything about the stack as it is now: interfaces, addresses, routes, neighbours, sockets, counters. Printed, it
+    /// looks as `ip`, `ss` and `/proc/net/snmp` look. Nothing is taken in or sent for it.
+    ///
+    /// ```
+    /// use ioth::{Stack, net::{TcpListener, TcpStream}, snapshot::State};
+    ///
+    /// let red = Stack::new("switch://snapshot-doc", "ip=10.0.0.1/24")?;
+    /// let blue = Stack::new("switch://snapshot-doc", "ip=10.0.0.2/24")?;
+    /// let listener = TcpListener::bind(&red, "10.0.0.1:7")?;
+    /// let stream = TcpStream::connect(&blue, "10.0.0.1:7")?;
+    ///
+    /// let snapshot = blue.snapshot()?;
+    /// let connection = snapshot.sockets_in(State::Established).next().unwrap();
+    /// assert_eq!(connection.remote, Some(listener.local_addr()?));
+    /// assert_eq!(snapshot.neighbours[0].address, listener.local_addr()?.ip());
+    /// println!("{snapshot}");
+    /// # drop(stream);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for a stack of the kernel: ip(8) and ss(8) show those. `ENETDOWN` in a forked child.
+    pub fn snapshot(&self) -> io::Result<Snapshot> {
+        match &self.0 {
+            Which::Own(home) => Ok(home.reach()?.snapshot()),
+            Which::Kernel | Which::Namespace(_) => fail(Errno::OPNOTSUPP),
         }
     }
 
