@@ -298,6 +298,29 @@ impl Drop for Home {
     }
 }
 
+/// Snapshots of all stacks of this process that live, in the order in which they were made: for a look at a program that
+/// does not do what it should. A stack whose last handle is gone is among them while it finishes its connections.
+#[must_use]
+pub fn snapshots() -> Vec<Snapshot> {
+    fork::known_runtime().map(|runtime| runtime.snapshots()).unwrap_or_default()
+}
+
+/// From now on, keeps a snapshot of each of the last `count` stacks whose last handle and socket went: for tests, which
+/// let go of their stacks before anybody hears that they failed.
+///
+/// # Errors
+/// When the system gives no descriptor or no thread for what stacks share.
+pub fn remember_ended(count: usize) -> io::Result<()> {
+    fork::runtime()?.remember_ended(count);
+    Ok(())
+}
+
+/// The snapshots that [`remember_ended`] has kept, the latest first.
+#[must_use]
+pub fn ended_snapshots() -> Vec<Snapshot> {
+    fork::known_runtime().map(|runtime| runtime.ended()).unwrap_or_default()
+}
+
 thread_local! {
     static DEFAULT: RefCell<Stack> = const { RefCell::new(Stack::kernel()) };
 }

@@ -13,6 +13,7 @@ pub(crate) fn tests() -> Vec<Test> {
         both_ends_of_a_link_say_the_same,
         a_connection_has_the_same_addresses_at_both_ends,
         a_link_that_is_gone_is_down,
+        a_stack_is_remembered_after_its_end,
         a_stack_of_the_kernel_has_no_snapshot,
     ]
 }
@@ -116,6 +117,26 @@ fn a_link_that_is_gone_is_down(net: &Net) -> Result<()> {
         thread::yield_now();
     }
     ensure!(line(&stack.snapshot()?, "eth0 ")?.contains(" DOWN "));
+    Ok(())
+}
+
+/// As the report of a failing test needs it.
+fn a_stack_is_remembered_after_its_end(_: &Net) -> Result<()> {
+    let named = |shown: &[Snapshot]| shown.iter().any(|shown| shown.name == "short-lived");
+    let built =
+        Stack::builder().name("short-lived").interface("eth0", "switch://short").config("ip=10.0.0.2/24");
+    let stack = built.build()?;
+    ensure!(named(&ioth::snapshots()) && !named(&ioth::ended_snapshots()));
+    drop(stack);
+    while !named(&ioth::ended_snapshots()) {
+        thread::yield_now();
+    }
+    let ended = ioth::ended_snapshots();
+    let shown = ended.iter().find(|shown| shown.name == "short-lived").context("it is there")?;
+    ensure!(line(shown, "1: eth0    inet 10.0.0.2/24").is_ok(), "{shown}");
+    while named(&ioth::snapshots()) {
+        thread::yield_now();
+    }
     Ok(())
 }
 
