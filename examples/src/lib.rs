@@ -1,4 +1,4 @@
-//! Small programs, one idea each. All take `--stack VNL,config` and so run on any stack, the kernel's too.
+//! Small programs, one idea each. All but `status` take `--stack VNL,config` and so run on any stack, the kernel's too.
 //!
 //! | program | idea |
 //! |---|---|
@@ -12,6 +12,7 @@
 //! | `ping` | ICMP |
 //! | `epoll_server` | one epoll(7) over two stacks and the terminal |
 //! | `tokio_echo` | an async runtime on the real descriptors |
+//! | `status` | what a stack shows of itself, as `ip` and `ss` show the kernel's |
 //! | `perf` | what the benchmarks measure with |
 //!
 //! Network locators: `kernel`, `netns:NAME` (the kernel's stack of a namespace), `tap://NAME`,

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     ioth_tests::netns::run(ioth_tests::tests![
         two_stacks_inside_the_process,
         nodes_that_are_threads,
+        status_of_two_stacks,
         echo_server,
         fork_server_with_processes,
         fork_server_with_threads,
@@ -68,6 +69,15 @@ fn two_stacks_inside_the_process(net: &Net) -> Result<()> {
 fn nodes_that_are_threads(net: &Net) -> Result<()> {
     let out = net.run(&format!("{} --nodes 6", program!("thread_nodes")))?;
     ensure!(out.contains("72 of 72 reached"), "{out}");
+    Ok(())
+}
+
+fn status_of_two_stacks(net: &Net) -> Result<()> {
+    let out = net.run(program!("status"))?;
+    for said in ["--- red ---", "--- blue ---", "inet 10.0.0.2/24 brd 10.0.0.255", "LISTEN"] {
+        ensure!(out.contains(said), "no {said} in\n{out}");
+    }
+    ensure!(out.matches(" ESTAB ").count() == 2, "{out}");
     Ok(())
 }
 

@@ -48,6 +48,11 @@ pub(crate) fn runtime() -> io::Result<Arc<Runtime>> {
     Ok(runtime)
 }
 
+/// The same, if anybody has asked for it.
+pub(crate) fn known_runtime() -> Option<Arc<Runtime>> {
+    slot().clone()
+}
+
 fn slot() -> MutexGuard<'static, Option<Arc<Runtime>>> {
     RUNTIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -89,8 +94,7 @@ pub(crate) extern "C" fn in_child() {
 
 extern "C" fn at_exit() {
     // The lock is let go first: what is drained may run code that asks for the runtime.
-    let runtime = slot().clone();
-    if let Some(runtime) = runtime {
+    if let Some(runtime) = known_runtime() {
         runtime.drain_all();
     }
 }

@@ -34,6 +34,7 @@
 //! | the BSD calls, on any descriptor | [`msocket`], [`bind`], [`recv`], … |
 //! | the types of [`std::net`] on any stack | [`net`] |
 //! | which socket options there are | [`option`] |
+//! | what a stack looks like now, as `ip` and `ss` show the kernel's | [`Stack::snapshot`], [`snapshots`], [`ended_snapshots`] |
 //!
 //! A socket is a real descriptor: read, write, poll, select, epoll, dup, fork, exec, `SCM_RIGHTS` and
 //! fdopen work on it, mixed with any other descriptor and with the calls of this crate. Behind it is a
@@ -105,12 +106,15 @@ mod transfer;
 mod urgent;
 
 pub use close::close;
+pub use ioth_stack::snapshot;
 pub use socket::{
     accept, accept4, bind, connect, disconnect, getpeername, getsockname, getsockopt, getsockopt_int, listen,
     msocket, read, recv, recvfrom, send, sendto, set_nonblocking, setsockopt, setsockopt_int, shutdown,
     sockatmark, socket, write,
 };
-pub use stack::{Builder, SetupError, Stack, default_stack, set_default_stack};
+pub use stack::{
+    Builder, SetupError, Stack, default_stack, ended_snapshots, remember_ended, set_default_stack, snapshots,
+};
 pub use sys::constants::{
     AF_INET, AF_INET6, AF_UNIX, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP,
     IPV6_V6ONLY, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SHUT_RD, SHUT_RDWR,

@@ -3,6 +3,7 @@
 use crate::errno::fail;
 use crate::fork;
 use crate::namespace::Namespace;
+use ioth_stack::Snapshot;
 use rustix::io::Errno;
 use std::cell::RefCell;
 use std::fmt;
@@ -79,6 +80,35 @@ impl Stack {
         match &self.0 {
             Which::Own(home) => Ok(home.reach()?.shutdown(timeout)?),
             Which::Kernel | Which::Namespace(_) => Ok(()),
+        }
+    }
+
+    /// Everything about the stack as it is now: interfaces, addresses, routes, neighbours, sockets, counters. Printed, it
+    /// looks as `ip`, `ss` and `/proc/net/snmp` look. Nothing is taken in or sent for it.
+    ///
+    /// ```
+    /// use ioth::{Stack, net::{TcpListener, TcpStream}, snapshot::State};
+    ///
+    /// let red = Stack::new("switch://snapshot-doc", "ip=10.0.0.1/24")?;
+    /// let blue = Stack::new("switch://snapshot-doc", "ip=10.0.0.2/24")?;
+    /// let listener = TcpListener::bind(&red, "10.0.0.1:7")?;
+    /// let stream = TcpStream::connect(&blue, "10.0.0.1:7")?;
+    ///
+    /// let snapshot = blue.snapshot()?;
+    /// let connection = snapshot.sockets_in(State::Established).next().unwrap();
+    /// assert_eq!(connection.remote, Some(listener.local_addr()?));
+    /// assert_eq!(snapshot.neighbours[0].address, listener.local_addr()?.ip());
+    /// println!("{snapshot}");
+    /// # drop(stream);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for a stack of the kernel: ip(8) and ss(8) show those. `ENETDOWN` in a forked child.
+    pub fn snapshot(&self) -> io::Result<Snapshot> {
+        match &self.0 {
+            Which::Own(home) => Ok(home.reach()?.snapshot()),
+            Which::Kernel | Which::Namespace(_) => fail(Errno::OPNOTSUPP),
         }
     }
 
@@ -266,6 +296,29 @@ impl Drop for Home {
             std::mem::forget(self.stack.take());
         }
     }
+}
+
+/// Snapshots of all stacks of this process that live, in the order in which they were made: for a look at a program that
+/// does not do what it should. A stack whose last handle is gone is among them while it finishes its connections.
+#[must_use]
+pub fn snapshots() -> Vec<Snapshot> {
+    fork::known_runtime().map(|runtime| runtime.snapshots()).unwrap_or_default()
+}
+
+/// From now on, keeps a snapshot of each of the last `count` stacks whose last handle and socket went: for tests, which
+/// let go of their stacks before anybody hears that they failed.
+///
+/// # Errors
+/// When the system gives no descriptor or no thread for what stacks share.
+pub fn remember_ended(count: usize) -> io::Result<()> {
+    fork::runtime()?.remember_ended(count);
+    Ok(())
+}
+
+/// The snapshots that [`remember_ended`] has kept, the latest first.
+#[must_use]
+pub fn ended_snapshots() -> Vec<Snapshot> {
+    fork::known_runtime().map(|runtime| runtime.ended()).unwrap_or_default()
 }
 
 thread_local! {

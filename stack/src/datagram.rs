@@ -45,6 +45,11 @@ impl Datagram {
         self.queue.front().map_or(0, |next| next.data.len())
     }
 
+    /// Bytes of data in the whole queue.
+    pub(crate) fn queued(&self) -> usize {
+        self.queued_bytes - self.queue.len() * OVERHEAD
+    }
+
     fn push(&mut self, from: SocketAddr, data: &[u8], limit: usize) -> bool {
         if self.queued_bytes + data.len() + OVERHEAD > limit {
             return false;

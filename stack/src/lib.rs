@@ -15,6 +15,7 @@
 //! | [`net`] | Ethernet, ARP, NDP, IP, ICMP, routes, neighbours |
 //! | [`tcp`] | smoltcp's control block, sending with loss recovery, receiving, guards, listeners, numbers |
 //! | `datagram.rs`, [`ports`] | UDP and ICMP echo; who has which port |
+//! | [`snapshot`] | everything about a stack as plain data, printed as `ip` and `ss` print it |
 //! | `sys` | every unsafe line |
 //!
 //! # Example
@@ -67,6 +68,7 @@ pub mod vnl;
 pub use config::Config;
 pub use driver::{Attachment, Cause, Context, Pump, Runtime};
 pub use engine::endpoint::{Accepted, EndpointId, Family, Kind, Options, Readiness, Received, Shutdown};
+pub use engine::snapshot::{self, Snapshot};
 pub use engine::{Counters, Engine, InterfaceSettings, Transmit};
 pub use error::Error;
 pub use setup_error::SetupError;

@@ -8,6 +8,7 @@ use crate::config::{Config, InterfaceConfig};
 use crate::driver::core::Shared;
 use crate::driver::{Context, Message, Runtime};
 use crate::engine::endpoint::EndpointId;
+use crate::engine::snapshot::Snapshot;
 use crate::engine::{Engine, InterfaceSettings};
 use crate::error::Error;
 use crate::link::capture::Capture;
@@ -31,7 +32,6 @@ pub struct Stack(Arc<Handle>);
 #[derive(Debug)]
 struct Handle {
     shared: Arc<Shared>,
-    name: String,
     nameservers: Vec<IpAddr>,
 }
 
@@ -79,10 +79,17 @@ impl Stack {
         drained
     }
 
+    /// Everything about the stack as it is now. Nothing is taken in, sent or woken for it: what has arrived at a link and
+    /// was not taken in yet does not show.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.shared.snapshot()
+    }
+
     /// The name given when the stack was made.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.0.name
+        self.0.shared.name()
     }
 
     /// Name servers of the configuration, in order.
@@ -210,11 +217,10 @@ impl Builder {
         }
         let busy_poll = config.busy_poll.unwrap_or_default();
         let linger = config.linger.unwrap_or(DEFAULT_LINGER);
-        let shared = Shared::new(&self.runtime, engine, links, busy_poll, linger)
+        let shared = Shared::new(&self.runtime, self.name, engine, links, busy_poll, linger)
             .map_err(|error| system_error("descriptors for the stack", error))?;
         shared.run(false, |context| context.engine.announce(context.now));
-        let name = self.name.unwrap_or_else(|| format!("stack{}", shared.id()));
-        Ok(Stack(Arc::new(Handle { shared, name, nameservers: config.dns })))
+        Ok(Stack(Arc::new(Handle { shared, nameservers: config.dns })))
     }
 }
 

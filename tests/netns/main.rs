@@ -5,6 +5,7 @@ mod harness;
 mod net_script;
 mod processes;
 mod set_up;
+mod snapshots;
 mod stacks;
 
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
         net_script::tests(),
         processes::tests(),
         set_up::tests(),
+        snapshots::tests(),
         stacks::tests(),
     ];
     ioth_tests::netns::run(tests.concat())

@@ -24,6 +24,7 @@ mod ports;
 mod prediction;
 mod routes;
 mod segment_size;
+mod snapshot;
 mod stalls;
 mod states;
 mod tcp_bulk;

@@ -17,7 +17,7 @@
 //! }
 //! ```
 //!
-//! A test that hangs fails after its time limit; a test that fails shows its networks. One that
+//! A test that hangs fails after its time limit; a test that fails shows its networks and its stacks. One that
 //! cannot have what it needs ([`Missing`]) is ignored and says why, and fails where `CI=true` or
 //! `IOTH_REQUIRE_NETNS=1` is set.
 

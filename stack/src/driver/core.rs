@@ -17,6 +17,7 @@ use super::attachment::{Attachments, Cause, Context};
 use super::runtime::{Message, Runtime};
 use crate::engine::Engine;
 use crate::engine::endpoint::EndpointId;
+use crate::engine::snapshot::Snapshot;
 use crate::error::Error;
 use crate::link::Link;
 use crate::net::route::InterfaceId;
@@ -40,6 +41,7 @@ pub(super) const EVENTS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(super) id: u64,
+    name: String,
     pub(super) runtime: Arc<Runtime>,
     /// Holds the links and the attachments.
     pub(super) epoll: OwnedFd,
@@ -118,6 +120,7 @@ pub(super) enum Visit {
 impl Shared {
     pub(crate) fn new(
         runtime: &Arc<Runtime>,
+        name: Option<String>,
         engine: Engine,
         links: Vec<Option<Box<dyn Link>>>,
         busy_poll: Duration,
@@ -163,8 +166,10 @@ impl Shared {
             known_deadline: None,
             spin: super::leader::Spin::new(in_process, busy_poll),
         };
+        let id = runtime.next_id();
         let shared = Arc::new(Self {
-            id: runtime.next_id(),
+            id,
+            name: name.unwrap_or_else(|| format!("stack{id}")),
             runtime: Arc::clone(runtime),
             epoll,
             core: Mutex::new(core),
@@ -181,6 +186,10 @@ impl Shared {
 
     pub(crate) const fn id(&self) -> u64 {
         self.id
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) const fn runtime(&self) -> &Arc<Runtime> {
@@ -213,6 +222,15 @@ impl Shared {
         core.settle(now);
         self.leave(&mut core);
         result
+    }
+
+    /// The stack as it is: nothing is taken in or sent for it.
+    pub(crate) fn snapshot(self: &Arc<Self>) -> Snapshot {
+        let mut core = self.core.lock();
+        let snapshot = core.engine.snapshot(self.now());
+        // What the driver left to the holder of the lock.
+        self.leave(&mut core);
+        Snapshot { name: self.name.clone(), ..snapshot }
     }
 
     /// Sees to it that somebody does what the caller leaves undone.
@@ -454,6 +472,7 @@ impl Core {
                     Err(_) => {
                         // The device is gone; its descriptor would poll ready for ever.
                         let _ = epoll::delete(&self.attachments, link.as_fd());
+                        self.engine.lose_link(interface);
                         break;
                     }
                 }

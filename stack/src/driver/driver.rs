@@ -70,10 +70,13 @@ pub(super) fn run(runtime: &Runtime) {
                 visit_armed(&stack);
             }
         }
-        for message in std::mem::take(&mut *runtime.inbox.lock()) {
+        // The inbox is not held while the messages are looked at: its lock is a leaf.
+        let messages = std::mem::take(&mut *runtime.inbox.lock());
+        for message in messages {
             let (stack, orphan_until) = match message {
                 Message::Tick(stack) => (stack, None),
                 Message::Orphaned(stack) => {
+                    runtime.note_ended(&stack);
                     let until = Instant::now() + stack.linger();
                     (stack, Some(until))
                 }

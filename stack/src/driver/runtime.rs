@@ -2,7 +2,7 @@
 //! forked child must not keep.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,6 +16,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use super::core::Shared;
 use super::driver;
+use crate::engine::snapshot::Snapshot;
 use crate::link::switch::Switches;
 use crate::sys::{arena, process};
 
@@ -31,6 +32,7 @@ pub struct Runtime {
     stacks: Arc<Mutex<Vec<Weak<Shared>>>>,
     descriptors: Arc<Mutex<HashSet<RawFd>>>,
     next_id: AtomicU64,
+    ended: Mutex<Ended>,
     /// Set in a forked child: nothing of this runtime works there.
     forked: AtomicBool,
 }
@@ -42,6 +44,13 @@ pub(crate) enum Message {
     Tick(Arc<Shared>),
     /// Nobody has a handle of this stack any more: finish it.
     Orphaned(Arc<Shared>),
+}
+
+/// What stacks were like when their last handle went.
+#[derive(Debug, Default)]
+struct Ended {
+    limit: usize,
+    snapshots: VecDeque<Snapshot>,
 }
 
 /// The descriptors to be closed in a forked child.
@@ -75,6 +84,7 @@ impl Runtime {
             stacks: Arc::default(),
             descriptors: Arc::new(Mutex::new(descriptors)),
             next_id: AtomicU64::new(1),
+            ended: Mutex::default(),
             forked: AtomicBool::new(false),
         });
         epoll::add(&runtime.outer, &runtime.kick, driver::KICK, epoll::EventFlags::IN)?;
@@ -151,6 +161,43 @@ impl Runtime {
         // Nobody locks these two again, and others may have been waiting for them that do not exist here.
         std::mem::forget((stacks, descriptors));
         drop(arenas);
+    }
+
+    /// Snapshots of all stacks that live, in the order in which they were made; also of those that only finish what is
+    /// left of their connections, because nobody has a handle any more.
+    #[must_use]
+    pub fn snapshots(&self) -> Vec<Snapshot> {
+        if self.is_forked() {
+            return Vec::new();
+        }
+        let stacks: Vec<_> = self.stacks.lock().iter().filter_map(Weak::upgrade).collect();
+        stacks.iter().map(Shared::snapshot).collect()
+    }
+
+    /// From now on, keeps a snapshot of each of the last `count` stacks whose last handle went; 0, as it is at first, for
+    /// none.
+    pub fn remember_ended(&self, count: usize) {
+        let mut ended = self.ended.lock();
+        ended.limit = count;
+        ended.snapshots.truncate(count);
+    }
+
+    /// The snapshots that [`remember_ended`](Self::remember_ended) has kept, the latest first.
+    #[must_use]
+    pub fn ended(&self) -> Vec<Snapshot> {
+        if self.is_forked() { Vec::new() } else { self.ended.lock().snapshots.iter().cloned().collect() }
+    }
+
+    /// Nobody has a handle of that stack any more.
+    pub(super) fn note_ended(&self, stack: &Arc<Shared>) {
+        if self.ended.lock().limit == 0 {
+            return;
+        }
+        let snapshot = stack.snapshot();
+        let mut ended = self.ended.lock();
+        ended.snapshots.push_front(snapshot);
+        let limit = ended.limit;
+        ended.snapshots.truncate(limit);
     }
 
     /// To be called when the process exits: takes what applications left in their descriptors, closes every

@@ -32,6 +32,8 @@ pub(crate) struct Interface {
     pub(crate) mac: Mac,
     pub(crate) mtu: u16,
     pub(crate) offload: bool,
+    /// Whether it still has its link.
+    pub(crate) up: bool,
     pub(crate) addresses: Vec<Cidr>,
     pub(crate) neighbours: NeighbourTable,
 }

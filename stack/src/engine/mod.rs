@@ -10,6 +10,7 @@ pub(crate) mod endpoint;
 mod input;
 pub(crate) mod interface;
 pub(crate) mod output;
+pub mod snapshot;
 mod status;
 mod timer;
 mod transfer;
@@ -115,6 +116,7 @@ impl Engine {
             mac: Mac::new([0; 6]),
             mtu: LOOPBACK_MTU,
             offload: true,
+            up: true,
             addresses: [Cidr::new(Ipv4Addr::LOCALHOST.into(), 8), Cidr::new(Ipv6Addr::LOCALHOST.into(), 128)]
                 .into_iter()
                 .flatten()
@@ -161,6 +163,7 @@ impl Engine {
             mac: settings.mac,
             mtu: settings.mtu,
             offload: settings.offload,
+            up: true,
             addresses: Vec::new(),
             neighbours: NeighbourTable::new(),
         });
@@ -401,6 +404,13 @@ impl Engine {
     /// Notes that a link did not take a frame.
     pub(crate) const fn count_lost(&mut self) {
         self.counters.frames_lost += 1;
+    }
+
+    /// Notes that the link of an interface is gone.
+    pub(crate) fn lose_link(&mut self, interface: InterfaceId) {
+        if let Some(interface) = self.interfaces.get_mut(interface.0 as usize) {
+            interface.up = false;
+        }
     }
 
     /// Ends the stack: connections are reset, and every further call on an endpoint fails with

@@ -1,9 +1,11 @@
 //! One connection: smoltcp's control block with its guard, the sending and the receiving side, and what became of it all.
 //! What the application does with it is in `connection/application.rs`, how it begins in `handshake.rs`, what arrives in
-//! `receive.rs`, what leaves it in `transmit.rs`, what is said in place of smoltcp or of the peer in `interpreter.rs`.
+//! `receive.rs`, what leaves it in `transmit.rs`, what is said in place of smoltcp or of the peer in `interpreter.rs`,
+//! what it shows of itself in `inspect.rs`.
 
 mod application;
 mod handshake;
+mod inspect;
 mod interpreter;
 mod receive;
 mod transmit;

@@ -79,6 +79,11 @@ impl Listener {
         self.ready.len()
     }
 
+    /// Handshakes under way.
+    pub(crate) fn embryonic_len(&self) -> usize {
+        self.embryonic.len()
+    }
+
     /// All connections that were not accepted.
     pub(crate) fn drain(&mut self) -> Vec<EndpointId> {
         self.embryonic.drain().chain(self.ready.drain(..)).collect()

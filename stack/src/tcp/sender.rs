@@ -194,6 +194,11 @@ impl Sender {
         self.recovery.round_trip()
     }
 
+    /// What it knows about the path.
+    pub(crate) const fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
     /// Bytes that may be under way.
     pub(crate) const fn congestion_window(&self) -> usize {
         self.recovery.window() as usize

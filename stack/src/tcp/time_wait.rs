@@ -103,6 +103,11 @@ impl TimeWait {
         self.order.front().map(|(expires, _)| *expires)
     }
 
+    /// Every record, with the time at which it expires, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Tuple, Instant)> {
+        self.records.iter().map(|(tuple, record)| (tuple, record.expires))
+    }
+
     fn drop_oldest(&mut self) {
         if let Some((expires, tuple)) = self.order.pop_front()
             && self.records.get(&tuple).is_some_and(|record| record.expires <= expires)

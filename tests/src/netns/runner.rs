@@ -18,6 +18,11 @@ use super::net::{Net, Register, register_in};
 /// The time limit of a test that sets none.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long a failing test waits for the state of its stacks.
+const STACKS_LIMIT: Duration = Duration::from_secs(5);
+/// Stacks that are shown although they have ended.
+const ENDED: usize = 8;
+
 /// A test: a function that gets its home network, which it already runs in.
 #[derive(Clone, Copy, Debug)]
 pub struct Test {
@@ -70,6 +75,9 @@ pub fn run(tests: Vec<Test>) -> ExitCode {
     if let (Err(missing), false) = (&access, args.list) {
         eprintln!("tests in network namespaces cannot run here: {missing}");
     }
+    if let (Ok(()), false, Err(error)) = (&access, args.list, ioth::remember_ended(ENDED)) {
+        eprintln!("failing tests will not show the stacks that have ended: {error}");
+    }
     let ignored = access.is_err() && !access::required();
     let trials = tests.into_iter().map(|test| {
         let access = access.clone();
@@ -107,22 +115,43 @@ fn attempt(test: Test) -> Result<Completion, Failed> {
             home.move_here();
             (test.body)(&home)
         };
-        let _ = done.send(catch_unwind(AssertUnwindSafe(body)));
+        let outcome = catch_unwind(AssertUnwindSafe(body));
+        // At once: the driver is about to end what the test had.
+        let stacks = if matches!(outcome, Ok(Ok(()))) { String::new() } else { stacks() };
+        let _ = done.send((outcome, stacks));
     })?;
 
-    let failure = match outcome.recv_timeout(test.limit) {
-        Ok(Ok(Ok(()))) => return Ok(Completion::Completed),
-        Ok(Ok(Err(error))) => match error.downcast_ref::<Missing>() {
+    let (failure, stacks) = match outcome.recv_timeout(test.limit) {
+        Ok((Ok(Ok(())), _)) => return Ok(Completion::Completed),
+        Ok((Ok(Err(error)), stacks)) => match error.downcast_ref::<Missing>() {
             Some(missing) if !access::required() => return Ok(Completion::ignored_with(missing)),
-            _ => format!("{error:?}"),
+            _ => (format!("{error:?}"), stacks),
         },
-        Ok(Err(panic)) => format!("panicked: {}", message(panic.as_ref())),
-        Err(RecvTimeoutError::Timeout) => format!("{} did not end within {:?}", test.name, test.limit),
-        Err(RecvTimeoutError::Disconnected) => format!("the thread of {} is gone", test.name),
+        Ok((Err(panic), stacks)) => (format!("panicked: {}", message(panic.as_ref())), stacks),
+        Err(RecvTimeoutError::Timeout) => {
+            (format!("{} did not end within {:?}", test.name, test.limit), stacks())
+        }
+        Err(RecvTimeoutError::Disconnected) => (format!("the thread of {} is gone", test.name), stacks()),
     };
     let networks = networks.lock().map_or_else(|broken| broken.into_inner().clone(), |list| list.clone());
     let states: String = networks.iter().map(Net::state).collect();
-    Err(format!("{failure}\n\n{states}").into())
+    Err(format!("{failure}\n\n{stacks}{states}").into())
+}
+
+/// What the stacks of this process know, as a report: those that live, and what the last ones were like that do not. Where
+/// tests share a process, some are theirs.
+fn stacks() -> String {
+    let (report, reported) = mpsc::channel();
+    // A test that hangs may do so with a stack locked.
+    thread::spawn(move || {
+        let living =
+            ioth::snapshots().into_iter().map(|shown| format!("--- stack {} ---\n{shown}", shown.name));
+        let ended = ioth::ended_snapshots().into_iter();
+        let ended = ended.map(|shown| format!("--- stack {}, at its end ---\n{shown}", shown.name));
+        let _ = report.send(living.chain(ended).collect());
+    });
+    let missing = || "--- the stacks do not answer: one of them is locked ---\n".to_owned();
+    reported.recv_timeout(STACKS_LIMIT).unwrap_or_else(|_| missing())
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

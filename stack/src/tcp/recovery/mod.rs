@@ -163,6 +163,11 @@ impl Recovery {
         self.trips.shortest()
     }
 
+    /// The smoothed round trip and its variation (RFC 6298 section 2: SRTT, RTTVAR), if one was measured.
+    pub(crate) fn smoothed(&self) -> Option<(Duration, Duration)> {
+        self.trips.smoothed().map(|smoothed| (smoothed, self.trips.variation()))
+    }
+
     /// The window kept the sender from sending.
     pub(crate) const fn held_back(&mut self) {
         self.limited_at = Some(self.next);

@@ -50,6 +50,10 @@ impl RoundTrips {
         self.smoothed
     }
 
+    pub(super) const fn variation(&self) -> Duration {
+        self.variation
+    }
+
     pub(super) fn shortest(&self) -> Option<Duration> {
         self.shortest.map(|(shortest, _)| shortest)
     }

@@ -1,0 +1,47 @@
+//! What a connection shows of itself; nothing here changes it.
+
+use super::Connection;
+use crate::engine::snapshot;
+use crate::tcp::adapter::State;
+
+impl Connection {
+    /// Its state as RFC 9293 section 3.3.2 counts it, which is that of the application: a close is in FIN-WAIT-1 or
+    /// LAST-ACK while data in front of the FIN waits (section 3.10.4); smoltcp hears of it when the FIN leaves.
+    pub(crate) fn shown_state(&self) -> snapshot::State {
+        match self.tcb.state() {
+            _ if self.dead => snapshot::State::Closed,
+            // smoltcp goes back to LISTEN when a half-open connection is reset.
+            State::Closed | State::Listen => snapshot::State::Closed,
+            State::SynSent => snapshot::State::SynSent,
+            State::SynReceived => snapshot::State::SynReceived,
+            State::Established if self.write_shutdown => snapshot::State::FinWait1,
+            State::Established => snapshot::State::Established,
+            State::FinWait1 => snapshot::State::FinWait1,
+            State::FinWait2 => snapshot::State::FinWait2,
+            State::CloseWait if self.write_shutdown => snapshot::State::LastAck,
+            State::CloseWait => snapshot::State::CloseWait,
+            State::Closing => snapshot::State::Closing,
+            State::LastAck => snapshot::State::LastAck,
+            State::TimeWait => snapshot::State::TimeWait,
+        }
+    }
+
+    /// What it knows about its path.
+    pub(crate) fn shown_figures(&self) -> snapshot::Tcp {
+        let recovery = self.sender.recovery();
+        let (round_trip, round_trip_variation) = recovery.smoothed().unzip();
+        snapshot::Tcp {
+            congestion_control: recovery.control(),
+            congestion_window: self.sender.congestion_window(),
+            segment_size: self.segment_size(),
+            path_mtu: self.tcb.path().mtu,
+            round_trip,
+            round_trip_variation,
+            shortest_round_trip: recovery.round_trip(),
+            retransmission_timeout: recovery.timeout(),
+            timestamps: self.stamps.are_on(),
+            under_way: usize::try_from(recovery.flying()).unwrap_or(usize::MAX),
+            orphan: self.orphan,
+        }
+    }
+}
