@@ -8,6 +8,7 @@ use crate::engine::output::{Hop, Outgoing};
 use crate::engine::{Endpoint, Engine, Role};
 use crate::error::Error;
 use crate::link::Frame;
+use crate::net::icmp_error::Complaint;
 use crate::net::ip::{self, Packet};
 use crate::net::route::InterfaceId;
 use crate::net::{checksum, icmp};
@@ -113,7 +114,7 @@ impl Engine {
         if takers.is_empty() {
             self.counters.udp_no_port += 1;
             if to_one {
-                self.send_unreachable(now, interface, packet, frame.bytes(), icmp::Unreachable::Port);
+                self.complain(now, interface, packet, frame.bytes(), Complaint::Port);
             }
             return;
         }

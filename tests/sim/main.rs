@@ -8,6 +8,8 @@ mod arp;
 mod backlog;
 mod buffers;
 mod echo;
+mod extension_headers;
+mod fragments;
 mod guards;
 mod handshakes;
 mod hostile;
