@@ -16,6 +16,7 @@ mod hostile;
 mod hostile_tcp;
 mod identity;
 mod keepalive;
+mod long_datagrams;
 mod loopback;
 mod loss;
 mod model;

@@ -24,6 +24,12 @@ pub struct Counters {
     pub reassembly_fails: u64,
     /// Those whose time was over (`ReasmTimeout` of Linux).
     pub reassembly_timeouts: u64,
+    /// Datagrams sent in fragments (`FragOKs`).
+    pub fragment_oks: u64,
+    /// Datagrams that were too long for that, too (`FragFails`).
+    pub fragment_fails: u64,
+    /// Fragments sent (`FragCreates`).
+    pub fragment_creates: u64,
     /// TCP segments received.
     pub tcp_in: u64,
     /// TCP segments sent, super-frames counted once.

@@ -1,12 +1,13 @@
 //! Datagrams in fragments: those that arrive are put together, those that are too long leave so.
 
 use super::Engine;
+use super::output::Outgoing;
 use crate::link::Frame;
-use crate::net::extension;
 use crate::net::icmp_error::Complaint;
-use crate::net::ip::{Malformed, Packet, Part};
+use crate::net::ip::{self, Malformed, Packet, Part};
 use crate::net::reassembly::{Fragment, Outcome};
 use crate::net::route::InterfaceId;
+use crate::net::{checksum, ethernet, extension};
 use crate::time::Instant;
 
 impl Engine {
@@ -55,6 +56,51 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Sends `len` bytes of a transport protocol, written by `fill`, in fragments of at most `mtu` bytes.
+    pub(super) fn send_fragments(
+        &mut self,
+        now: Instant,
+        packet: Outgoing,
+        mtu: usize,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) {
+        let Outgoing { hop, source, destination, protocol, .. } = packet;
+        let mut whole = Frame::with_capacity(len);
+        whole.set_len(len);
+        fill(whole.bytes_mut());
+        // The sum is that of the whole, and no link completes it.
+        checksum::fill(source, destination, protocol, whole.bytes_mut());
+        let identification = self.identifications.next(&self.secret, source, destination);
+        let header = ip::fragment_header_len(destination);
+        // Parts are counted in words of eight bytes.
+        let room = (mtu.saturating_sub(header) & !7).max(8);
+        let front = ethernet::HEADER_LEN + header;
+        for (at, data) in whole.bytes().chunks(room).enumerate() {
+            let offset = at * room;
+            let mut frame = Frame::with_capacity(front + data.len());
+            frame.set_len(front + data.len());
+            let bytes = frame.bytes_mut();
+            bytes[front..].copy_from_slice(data);
+            let part = Part {
+                offset: u16::try_from(offset).unwrap_or(u16::MAX),
+                more: offset + data.len() < len,
+                identification,
+                named_at: 0,
+            };
+            ip::emit_fragment(
+                &mut bytes[ethernet::HEADER_LEN..],
+                source,
+                destination,
+                protocol,
+                (packet.ttl, part),
+            );
+            self.counters.fragment_creates += 1;
+            self.transmit_packet(now, hop, frame);
+        }
+        self.counters.fragment_oks += 1;
     }
 
     /// Gives up datagrams whose time is over, and says so to the sender if there is something to quote: the first

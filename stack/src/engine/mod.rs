@@ -29,6 +29,7 @@ use crate::datagram::Datagram;
 use crate::error::Error;
 use crate::link::Frame;
 use crate::net::cidr::Cidr;
+use crate::net::identification::Identifications;
 use crate::net::mac::Mac;
 use crate::net::neighbour::{Action, NeighbourTable};
 use crate::net::pmtu::PathMtus;
@@ -59,6 +60,8 @@ pub struct Engine {
     /// Changes whenever a route or an address does: cached hops are then looked up again.
     pub(crate) routes_version: u64,
     pub(crate) path_mtus: PathMtus,
+    /// What was said of datagrams, which is forged more easily: of no account for connections.
+    pub(crate) datagram_mtus: PathMtus,
     pub(crate) endpoints: SlotMap<EndpointId, Endpoint>,
     pub(crate) adapter: Adapter,
     pub(crate) connections: HashMap<Tuple, EndpointId>,
@@ -78,6 +81,7 @@ pub struct Engine {
     pub(crate) icmp_limit: crate::net::icmp_error::RateLimit,
     /// IPv4, IPv6.
     reassembly: [Reassembly; 2],
+    identifications: Identifications,
     pub(crate) counters: Counters,
     /// Whether TCP offers timestamps.
     pub(crate) timestamps: bool,
@@ -130,6 +134,7 @@ impl Engine {
             routes: RouteTable::new(),
             routes_version: 0,
             path_mtus: PathMtus::default(),
+            datagram_mtus: PathMtus::default(),
             endpoints: SlotMap::default(),
             adapter: Adapter::default(),
             connections: HashMap::new(),
@@ -145,6 +150,7 @@ impl Engine {
             events: VecDeque::new(),
             icmp_limit: crate::net::icmp_error::RateLimit::default(),
             reassembly: [reassembly::LIFETIME_V4, reassembly::LIFETIME_V6].map(Reassembly::new),
+            identifications: Identifications::default(),
             counters: Counters::default(),
             timestamps: true,
             down: false,

@@ -7,7 +7,7 @@ use super::{checksum, ip};
 /// Header numbers (IANA).
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
+pub(super) const FRAGMENT: u8 = 44;
 /// Nothing follows (RFC 8200 section 4.7).
 pub(crate) const NO_NEXT_HEADER: u8 = 59;
 const DESTINATION_OPTIONS: u8 = 60;

@@ -125,11 +125,6 @@ impl Engine {
         reply: u8,
     ) {
         let Ok(hop) = self.route_back(interface, packet.source) else { return };
-        // Datagrams longer than that are not sent.
-        let mtu = usize::from(self.interfaces[hop.interface.0 as usize].mtu);
-        if ip::header_len(packet.source) + request.len() > mtu {
-            return;
-        }
         let source = if self.is_local(packet.destination) { packet.destination } else { hop.source };
         let protocol = packet.protocol;
         let fill = |message: &mut [u8]| {
@@ -165,10 +160,19 @@ impl Engine {
         let own = if v6 { ip::V6_HEADER_LEN } else { 0 };
         let len = u16::from_be_bytes(len).saturating_add(u16::try_from(own).unwrap_or(0));
         let Some(mtu) = pmtu::of_report(said, len, v6).filter(|mtu| *mtu < len) else { return };
-        if sent.protocol != checksum::TCP || !self.is_local(sent.source) {
+        if !self.is_local(sent.source) {
             return;
         }
         let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+        match sent.protocol {
+            checksum::TCP => {}
+            // There is no number to know; the ports must be those of an endpoint. What is sent next is cut to fit.
+            checksum::UDP if self.may_have_sent(&sent, source, destination) => {
+                self.datagram_mtus.learn(now, sent.destination, mtu);
+                return;
+            }
+            _ => return,
+        }
         if let Some(id) = self.connection_of_sent(&sent, source, destination)
             && let Some(connection) = self.connection_mut(id)
             && connection.path_is_narrow(u32::from_be_bytes([q0, q1, q2, q3]), mtu)

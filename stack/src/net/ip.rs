@@ -170,6 +170,14 @@ pub(crate) const fn header_len(address: IpAddr) -> usize {
     }
 }
 
+/// The longest payload of a packet to `address`: IPv6 does not count its own header.
+pub(crate) const fn most_payload(address: IpAddr) -> usize {
+    match address {
+        IpAddr::V4(_) => MAX_LEN - V4_HEADER_LEN,
+        IpAddr::V6(_) => MAX_LEN,
+    }
+}
+
 /// Writes an IP header into the first [`header_len`] bytes of `packet`, whose rest is the payload.
 ///
 /// IPv4 goes with Don't Fragment and identification 0 (RFC 6864 section 4.1: atomic datagrams).
@@ -201,5 +209,41 @@ pub(crate) fn emit(packet: &mut [u8], source: IpAddr, destination: IpAddr, proto
             header[24..40].copy_from_slice(&destination.octets());
         }
         _ => unreachable!("source and destination of a packet are of one family"),
+    }
+}
+
+/// Length of the headers that [`emit_fragment`] writes for packets to `address`.
+pub(crate) const fn fragment_header_len(address: IpAddr) -> usize {
+    match address {
+        IpAddr::V4(_) => V4_HEADER_LEN,
+        IpAddr::V6(_) => V6_HEADER_LEN + extension::FRAGMENT_LEN,
+    }
+}
+
+/// Writes the headers of a fragment into the first [`fragment_header_len`] bytes of `packet`, whose rest is its part
+/// of the datagram. With IPv4 routers may cut it further.
+pub(crate) fn emit_fragment(
+    packet: &mut [u8],
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+    (ttl, part): (u8, Part),
+) {
+    if destination.is_ipv4() {
+        emit(packet, source, destination, protocol, ttl);
+        let header = &mut packet[..V4_HEADER_LEN];
+        let [.., i0, i1] = part.identification.to_be_bytes();
+        header[4..6].copy_from_slice(&[i0, i1]);
+        let more = if part.more { MORE_FRAGMENTS } else { 0 };
+        header[6..8].copy_from_slice(&((part.offset / 8) | more).to_be_bytes());
+        header[10..12].fill(0);
+        let sum = checksum::of(header);
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+    } else {
+        emit(packet, source, destination, extension::FRAGMENT, ttl);
+        let header = &mut packet[V6_HEADER_LEN..];
+        header[..2].copy_from_slice(&[protocol, 0]);
+        header[2..4].copy_from_slice(&(part.offset | u16::from(part.more)).to_be_bytes());
+        header[4..8].copy_from_slice(&part.identification.to_be_bytes());
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod ethernet;
 pub(crate) mod extension;
 pub(crate) mod icmp;
 pub(crate) mod icmp_error;
+pub(crate) mod identification;
 pub(crate) mod ip;
 pub mod mac;
 mod ndp;
