@@ -16,7 +16,7 @@ use crate::state::{Phase, Shared};
 use crate::sys::constants::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC};
 use crate::table::{self, Socket};
 use crate::transfer::{Step, leave, receive_with, wait};
-use ioth_stack::{Attachment, Cause, Context, EndpointId, Error, Pump};
+use ioth_stack::{Attachment, Cause, Context, EndpointId, Error, Kind, Pump};
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, recv, recvmsg, send, sendmsg};
@@ -170,7 +170,8 @@ pub(crate) fn transmit_plain(
         return Err(error);
     }
     let flags = send_flags(flags | MSG_NOSIGNAL);
-    if data.len() > 65_507 {
+    let names = shared.names();
+    if data.len() > longest(shared, to.or(names.peer.as_ref())) {
         return fail(Errno::MSGSIZE);
     }
     if shared.phase() == Phase::Connected {
@@ -186,6 +187,15 @@ pub(crate) fn transmit_plain(
     let parts = [IoSlice::new(&head), IoSlice::new(data)];
     let sent = sendmsg(fd, &parts, &mut SendAncillaryBuffer::default(), flags)?;
     Ok(sent.saturating_sub(address::LEN))
+}
+
+/// The longest that fits a packet to that address, with the headers in front of it.
+fn longest(shared: &Shared, to: Option<&SocketAddr>) -> usize {
+    const UDP_HEADER: usize = 8;
+    const V4_HEADER: usize = 20;
+    let transport = if shared.kind == Kind::Echo { 0 } else { UDP_HEADER };
+    let network = if to.is_some_and(|to| to.ip().to_canonical().is_ipv6()) { 0 } else { V4_HEADER };
+    usize::from(u16::MAX) - network - transport
 }
 
 /// Why calls fail once the stack has ended. Unlike the error of a connection it stays.

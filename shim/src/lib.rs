@@ -55,7 +55,7 @@
 //! | poll(2) after a reset behind the end of the stream | `IN\|OUT\|HUP\|RDHUP`; TCP shows `ERR`, too |
 //! | plain send(2) after a reset | `EPIPE` at once; TCP says `ECONNRESET` first |
 //! | plain read(2), write(2) on a datagram socket without peer | an address of 32 bytes is in front |
-//! | datagrams larger than a frame | `EMSGSIZE`: they are not sent in fragments, nor put together |
+//! | plain write(2) of a datagram longer than any packet | is taken and lost; UDP says `EMSGSIZE` |
 //! | ICMP errors on a datagram socket | only the calls of this crate report them; poll does not show them |
 //! | plain write(2) on a listener | waits; TCP says `EPIPE` |
 //! | plain close(2) | takes effect a moment later: until then the address is in use; does not wait for `SO_LINGER` |

@@ -8,6 +8,7 @@ use crate::engine::output::{Hop, Outgoing};
 use crate::engine::{Endpoint, Engine, Role};
 use crate::error::Error;
 use crate::link::Frame;
+use crate::net::icmp_error::Complaint;
 use crate::net::ip::{self, Packet};
 use crate::net::route::InterfaceId;
 use crate::net::{checksum, icmp};
@@ -118,7 +119,7 @@ impl Engine {
         if takers.is_empty() {
             self.counters.udp_no_port += 1;
             if to_one {
-                self.send_unreachable(now, interface, packet, frame.bytes(), icmp::Unreachable::Port);
+                self.complain(now, interface, packet, frame.bytes(), Complaint::Port);
             }
             return;
         }
@@ -227,9 +228,10 @@ impl Engine {
         {
             return Err(Error::AccessDenied);
         }
-        let room = usize::from(own.mtu) - ip::header_len(destination);
+        // What does not fit the link leaves in fragments, unless no length field could say it.
         let header = if kind == Kind::Echo { 0 } else { HEADER_LEN };
-        if data.len() + header > room {
+        if data.len() + header > ip::most_payload(destination) {
+            self.counters.fragment_fails += 1;
             return Err(Error::MessageTooLong);
         }
         let destination = if destination.is_unspecified() { hop.next } else { destination };
@@ -282,6 +284,12 @@ impl Engine {
         let packet = Outgoing { hop, source, destination, protocol, ttl: ip::DEFAULT_TTL };
         self.send_packet(now, packet, data.len(), fill);
         Ok(())
+    }
+
+    /// Whether there is an endpoint that can have sent a datagram.
+    pub(crate) fn may_have_sent(&self, sent: &Packet, source: u16, destination: u16) -> bool {
+        let peer = SocketAddr::new(sent.destination, destination);
+        !self.takers(checksum::UDP, sent.source, source, peer).is_empty()
     }
 
     /// The endpoint that sent a datagram which the network reports back. As the kernel, only a connected

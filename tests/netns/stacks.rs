@@ -18,6 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
         the_plain_tap_serves_after_offload_was_used,
         a_close_right_after_a_large_send_loses_nothing,
         udp_both_ways,
+        long_datagrams_pass_a_path_with_a_smaller_mtu,
         a_new_stack_takes_the_place_of_an_old_one,
         a_stack_ends_while_another_is_under_load,
         shutdown_sends_what_is_queued,
@@ -105,7 +106,9 @@ fn the_kernel_pings_a_stack(net: &Net) -> Result<()> {
     need("ping", "iputils-ping")?;
     let _stack = stack_on_tap(net, "red", "")?;
     for address in ["10.0.0.2", "fd00::2"] {
-        net.run(&format!("ping -c 3 -i 0.05 -W 5 -s 1400 {address}"))?;
+        for size in [1400, 8000, 65_507] {
+            net.run(&format!("ping -c 3 -i 0.05 -W 5 -s {size} {address}"))?;
+        }
     }
     Ok(())
 }
@@ -182,8 +185,9 @@ fn udp_both_ways(net: &Net) -> Result<()> {
         let theirs = net.enter(|| std::net::UdpSocket::bind(kernel))?;
         ours.set_read_timeout(Some(Duration::from_secs(10)))?;
         theirs.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let mut buffer = [0; 2048];
-        for len in [0, 1, 64, 1400] {
+        let mut buffer = vec![0; 70_000];
+        // The first resolves the neighbours; the last three come in fragments.
+        for len in [0, 1, 64, 1400, 1473, 20_000, 65_507] {
             let sent = pattern::stream(len);
             ours.send_to(&sent, theirs.local_addr()?)?;
             let (received, from) = theirs.recv_from(&mut buffer)?;
@@ -200,6 +204,47 @@ fn udp_both_ways(net: &Net) -> Result<()> {
         ours.send(b"nobody is there")?;
         let error = ours.recv(&mut buffer).err().and_then(|error| error.raw_os_error());
         ensure!(error == Some(libc::ECONNREFUSED), "a closed port gave {error:?}");
+    }
+    Ok(())
+}
+
+fn long_datagrams_pass_a_path_with_a_smaller_mtu(near: &Net) -> Result<()> {
+    let far = Net::new("far")?;
+    near.tap("red", &KERNEL)?;
+    let (west, east) = (&["10.1.0.1/24", "fd01::1/64"], &["10.1.0.2/24", "fd01::2/64"]);
+    Net::veth(near, ("west", west), &far, ("east", east))?;
+    near.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")?;
+    near.run("ip link set west mtu 1300")?;
+    far.run(
+        "ip link set east mtu 1300; ip route add default via 10.1.0.1; ip -6 route add default via fd01::1",
+    )?;
+    let config = "ip=10.0.0.2/24,ip=fd00::2/64,gw=10.0.0.1,gw=fd00::1";
+    let stack = Stack::new("tap://red", config)?;
+    near.wait_for_carrier("red")?;
+    for (own, kernel) in [("10.0.0.2:0", "10.1.0.2:0"), ("[fd00::2]:0", "[fd01::2]:0")] {
+        let ours = UdpSocket::bind(&stack, own)?;
+        let theirs = far.enter(|| std::net::UdpSocket::bind(kernel))?;
+        ours.set_read_timeout(Some(Duration::from_secs(10)))?;
+        theirs.set_read_timeout(Some(Duration::from_millis(500)))?;
+        let mut buffer = vec![0; 70_000];
+        for len in [1400, 20_000] {
+            let sent = pattern::stream(len);
+            // The first is too long for the router, which says so; what follows is cut to fit.
+            let mut arrived = None;
+            for _ in 0..10 {
+                ours.send_to(&sent, theirs.local_addr()?)?;
+                arrived = theirs.recv_from(&mut buffer).ok();
+                if arrived.is_some() {
+                    break;
+                }
+            }
+            let (received, from) =
+                arrived.with_context(|| format!("{len} bytes to {kernel} never arrived"))?;
+            ensure!(buffer[..received] == sent && from == ours.local_addr()?, "{received} bytes from {from}");
+            theirs.send_to(&sent, from)?;
+            let (received, _) = ours.recv_from(&mut buffer)?;
+            ensure!(buffer[..received] == sent, "{received} bytes came back");
+        }
     }
     Ok(())
 }

@@ -14,7 +14,13 @@ use crate::calls::{IN, OUT, option, patient, send};
 use crate::world::{Family, World};
 
 pub(crate) fn tests() -> Vec<Test> {
-    crate::behaviours![what_an_echo_socket_is, echo_there_and_back, echo_when_connected, no_echo_request]
+    crate::behaviours![
+        what_an_echo_socket_is,
+        echo_there_and_back,
+        echo_when_connected,
+        echoes_of_any_length,
+        no_echo_request
+    ]
 }
 
 /// Types of requests and replies: RFC 792, RFC 4443 section 4.
@@ -88,6 +94,21 @@ fn echo_when_connected(w: &World) -> Result<()> {
     w.note("send", send(&fd, request(w, 7, b"mine")));
     w.note("reply", reply(w, &fd)?);
     w.poll("not the other's", &other, OUT);
+    Ok(())
+}
+
+fn echoes_of_any_length(w: &World) -> Result<()> {
+    let fd = echo(w)?;
+    let most = if w.family == Family::V4 { 65_515 } else { 65_535 };
+    // While the kernel resolves a neighbour, few fragments wait for the answer.
+    for len in [8, 1480, 1481, 8008, 20_000, most] {
+        let request = request(w, 3, &ioth_tests::pattern::stream(len as u64 - 8));
+        w.note(&format!("sendto {len}"), ioth::sendto(&fd, &request, 0, &server(w)));
+        let mut room = vec![0; 70_000];
+        let (got, _) = ioth::recvfrom(&fd, &mut room, 0)?;
+        w.note("whole", room[8..got] == request[8..]);
+    }
+    w.note("beyond", ioth::sendto(&fd, &request(w, 3, &vec![0; most - 7]), 0, &server(w)));
     Ok(())
 }
 

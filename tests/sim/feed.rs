@@ -98,6 +98,34 @@ pub(crate) fn packet(protocol: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A fragment from the peer, of one of four datagrams of each family; `how` says which, and where it belongs.
+fn fragment(protocol: u8, how: u32, payload: &[u8]) -> Vec<u8> {
+    let [flags, identification, o0, o1] = how.to_be_bytes();
+    // Mostly near the start, so that pieces meet.
+    let word = if flags & 2 == 0 { u16::from(o1 & 31) } else { u16::from_be_bytes([o0, o1]) };
+    if flags & 4 == 0 {
+        let mut bytes = packet(253, payload);
+        bytes[18..20].copy_from_slice(&[0, identification & 3]);
+        bytes[20..22].copy_from_slice(&(word & 0x1fff | u16::from(flags & 1) << 13).to_be_bytes());
+        bytes[23] = protocol;
+        bytes[24..26].fill(0);
+        let check = !checksum::sum(&bytes[14..34]);
+        bytes[24..26].copy_from_slice(&check.to_be_bytes());
+        return bytes;
+    }
+    let mut bytes = [&MAC, &PEER_MAC, &[0x86, 0xdd, 0x60, 0, 0, 0][..]].concat();
+    bytes.extend((8 + payload.len() as u16).to_be_bytes());
+    bytes.extend([44, 64]);
+    for last in [2, 1] {
+        bytes.extend([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
+    }
+    bytes.extend([protocol, 0]);
+    bytes.extend((word << 3 | u16::from(flags & 1)).to_be_bytes());
+    bytes.extend([0, 0, 0, identification & 3]);
+    bytes.extend(payload);
+    bytes
+}
+
 struct Subject {
     engine: Engine,
     now: Instant,
@@ -159,11 +187,16 @@ impl Subject {
                 checksum::fix(&mut bytes);
                 self.arrive(Frame::from_slice(&bytes));
             }
-            // A packet from the peer, of any protocol.
+            // A packet from the peer, of any protocol; or a fragment of one.
             4 => {
                 let (protocol, len) = (data.number(), usize::from(data.number()));
                 let payload = data.take(len).to_vec();
-                self.packet(protocol, &payload, false);
+                if step & 0x40 == 0 {
+                    self.packet(protocol, &payload, false);
+                } else {
+                    let bytes = fragment(protocol, data.word(), &payload);
+                    self.arrive(Frame::from_slice(&bytes));
+                }
             }
             // A segment of the connection that spoke last, near its numbers.
             5..=8 => {

@@ -65,6 +65,8 @@ fn valid_frames() -> Vec<Vec<u8>> {
         let datagram = wire.datagram(a, own);
         let now = wire.now();
         let _ = wire[a].send_to(now, datagram, b"datagram", Some(peer.parse().unwrap())).unwrap();
+        // In two fragments.
+        let _ = wire[a].send_to(now, datagram, &[7; 1500], Some(peer.parse().unwrap())).unwrap();
         let id = wire[a].open(Kind::Echo, family);
         let _ = wire[a].send_to(now, id, &[echo, 0, 0, 0, 0, 0, 0, 0], Some(peer.parse().unwrap())).unwrap();
         // An ICMP error to b as well.

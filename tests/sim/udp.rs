@@ -92,20 +92,6 @@ fn nobody_hears_an_unheard_broadcast_and_nobody_complains_rfc_1122_4_1_3_1() {
 }
 
 #[test]
-fn a_datagram_beyond_the_mtu_is_refused_udp_7() {
-    let (mut wire, a, b) = Wire::pair();
-    for (one, other, most) in [("10.0.0.1:1", "10.0.0.2:2", 1472), ("[fd00::1]:1", "[fd00::2]:2", 1452)] {
-        let (x, y) = (wire.datagram(a, one), wire.datagram(b, other));
-        let to = Some(other.parse().unwrap());
-        let now = wire.now();
-        assert_eq!(wire[a].send_to(now, x, &vec![1; most + 1], to), Err(Error::MessageTooLong));
-        assert_eq!(wire[a].send_to(now, x, &vec![1; most], to), Ok(most));
-        wire.settle();
-        assert_eq!(wire.received(b, y), vec![1; most]);
-    }
-}
-
-#[test]
 fn a_full_queue_drops_and_counts() {
     let (mut wire, a, b) = Wire::pair();
     let (x, y) = (wire.datagram(a, "10.0.0.1:1"), wire.datagram(b, "10.0.0.2:2"));

@@ -16,8 +16,20 @@ pub struct Counters {
     pub bad_checksum: u64,
     /// Packets for nobody here: foreign addresses, protocols not spoken.
     pub not_for_us: u64,
-    /// Fragments, which are not reassembled.
-    pub fragments: u64,
+    /// Fragments received (`ReasmReqds` of RFC 4293).
+    pub reassembly_requests: u64,
+    /// Datagrams put together from fragments (`ReasmOKs`).
+    pub reassembly_oks: u64,
+    /// Datagrams whose fragments were dropped: time, contradictions, or no room (`ReasmFails`).
+    pub reassembly_fails: u64,
+    /// Those whose time was over (`ReasmTimeout` of Linux).
+    pub reassembly_timeouts: u64,
+    /// Datagrams sent in fragments (`FragOKs`).
+    pub fragment_oks: u64,
+    /// Datagrams that were too long for that, too (`FragFails`).
+    pub fragment_fails: u64,
+    /// Fragments sent (`FragCreates`).
+    pub fragment_creates: u64,
     /// TCP segments received.
     pub tcp_in: u64,
     /// TCP segments sent, super-frames counted once.

@@ -6,14 +6,18 @@ use super::interface::LOOPBACK;
 use super::{Endpoint, Engine, Role};
 use crate::error::Error;
 use crate::link::{Checksum, Frame};
+use crate::net::extension::NO_NEXT_HEADER;
+use crate::net::icmp_error::Complaint;
 use crate::net::ip::{Malformed, Packet};
+use crate::net::mac::Mac;
 use crate::net::route::InterfaceId;
-use crate::net::{checksum, ethernet, icmp};
+use crate::net::{checksum, ethernet};
 use crate::time::Instant;
 
 impl Engine {
     /// Takes in a frame that arrived on an interface. Anything may be in it.
-    pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, mut frame: Frame) {
+    #[expect(clippy::needless_pass_by_value, reason = "frames are handed over")]
+    pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: Frame) {
         self.counters.frames_in += 1;
         let Some(own) = self.interfaces.get(interface.0 as usize) else { return };
         let Some(header) = ethernet::Header::parse(frame.bytes()) else {
@@ -28,15 +32,15 @@ impl Engine {
             ethernet::ARP => self.handle_arp(now, interface, frame.bytes()),
             ethernet::IPV4 | ethernet::IPV6 => {
                 let unicast = !header.destination.is_multicast();
-                self.handle_packet(now, interface, &mut frame, unicast, Some(header.source));
+                self.handle_packet(now, interface, &frame, unicast, Some(header.source));
             }
             _ => self.counters.not_for_us += 1,
         }
     }
 
     /// Takes in a frame that this stack sent to itself.
-    pub(super) fn handle_local(&mut self, now: Instant, mut frame: Frame) {
-        self.handle_packet(now, LOOPBACK, &mut frame, true, None);
+    pub(super) fn handle_local(&mut self, now: Instant, frame: &Frame) {
+        self.handle_packet(now, LOOPBACK, frame, true, None);
     }
 
     /// Takes in the packet in a frame. `unicast`: its Ethernet destination is this host alone.
@@ -44,25 +48,14 @@ impl Engine {
         &mut self,
         now: Instant,
         interface: InterfaceId,
-        frame: &mut Frame,
+        frame: &Frame,
         unicast: bool,
-        sender: Option<crate::net::mac::Mac>,
+        sender: Option<Mac>,
     ) {
-        let parsed = match frame.bytes().get(ethernet::HEADER_LEN).map(|first| first >> 4) {
-            Some(4) => Packet::parse_v4(frame.bytes()),
-            Some(6) => Packet::parse_v6(frame.bytes()),
-            _ => Err(Malformed::Header),
-        };
-        let packet = match parsed {
+        let packet = match Packet::parse(frame.bytes()) {
             Ok(packet) => packet,
             Err(malformed) => {
-                let counter = match malformed {
-                    Malformed::Header => &mut self.counters.malformed,
-                    Malformed::Checksum => &mut self.counters.bad_checksum,
-                    Malformed::Fragment => &mut self.counters.fragments,
-                    Malformed::Extension => &mut self.counters.not_for_us,
-                };
-                *counter += 1;
+                self.refuse_packet(now, interface, frame.bytes(), unicast, malformed);
                 return;
             }
         };
@@ -71,27 +64,60 @@ impl Engine {
             return;
         }
         let to_one = unicast && self.is_local(packet.destination);
+        match packet.part {
+            Some(part) => self.handle_fragment(now, interface, &packet, part, frame, to_one),
+            None => self.dispatch(now, interface, &packet, frame, to_one, sender),
+        }
+    }
+
+    /// Counts a packet that cannot be understood, and tells its sender if that is to be told.
+    pub(super) fn refuse_packet(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        frame: &[u8],
+        unicast: bool,
+        malformed: Malformed,
+    ) {
+        let counter = match malformed {
+            Malformed::Header | Malformed::Problem(..) => &mut self.counters.malformed,
+            Malformed::Checksum => &mut self.counters.bad_checksum,
+            Malformed::Option => &mut self.counters.not_for_us,
+        };
+        *counter += 1;
+        if let Malformed::Problem(packet, problem) = malformed
+            && self.is_plausible(interface, &packet)
+            && (problem.of_groups || (unicast && self.is_local(packet.destination)))
+        {
+            self.complain(now, interface, &packet, frame, Complaint::Problem(problem));
+        }
+    }
+
+    /// Hands a whole packet to its protocol.
+    pub(super) fn dispatch(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        packet: &Packet,
+        frame: &Frame,
+        to_one: bool,
+        sender: Option<Mac>,
+    ) {
         match packet.protocol {
-            checksum::TCP if to_one => self.handle_tcp(now, interface, &packet, frame),
+            checksum::TCP if to_one => self.handle_tcp(now, interface, packet, frame),
             // RFC 9293 section 3.10.7: a SYN to many is nobody's.
             checksum::TCP => self.counters.not_for_us += 1,
-            checksum::UDP => self.handle_udp(now, interface, &packet, frame, to_one),
+            checksum::UDP => self.handle_udp(now, interface, packet, frame, to_one),
             checksum::ICMP if packet.destination.is_ipv4() => {
-                self.handle_icmp(now, interface, &packet, frame.bytes(), to_one);
+                self.handle_icmp(now, interface, packet, frame.bytes(), to_one);
             }
             checksum::ICMP6 if packet.destination.is_ipv6() => {
-                self.handle_icmp6(now, interface, &packet, frame.bytes(), to_one, sender);
+                self.handle_icmp6(now, interface, packet, frame.bytes(), to_one, sender);
             }
             _ => {
                 self.counters.not_for_us += 1;
-                if to_one {
-                    self.send_unreachable(
-                        now,
-                        interface,
-                        &packet,
-                        frame.bytes(),
-                        icmp::Unreachable::Protocol,
-                    );
+                if to_one && packet.protocol != NO_NEXT_HEADER {
+                    self.complain(now, interface, packet, frame.bytes(), Complaint::Protocol);
                 }
             }
         }
@@ -142,12 +168,9 @@ impl Engine {
 
     /// A frame could not be delivered because its next hop does not answer: tells the endpoint that sent it.
     pub(super) fn undeliverable(&mut self, now: Instant, frame: &Frame) {
-        let parsed = match frame.bytes().get(ethernet::HEADER_LEN).map(|first| first >> 4) {
-            Some(4) => Packet::parse_v4(frame.bytes()),
-            Some(6) => Packet::parse_v6(frame.bytes()),
-            _ => return,
-        };
-        if let Ok(packet) = parsed {
+        if let Ok(packet) = Packet::parse(frame.bytes())
+            && packet.part.is_none_or(|part| part.offset == 0)
+        {
             let transport = &frame.bytes()[packet.payload..packet.end];
             self.report(now, &packet, transport, Error::HostUnreachable);
         }

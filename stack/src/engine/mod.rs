@@ -7,6 +7,7 @@
 mod calls;
 pub(crate) mod counters;
 pub(crate) mod endpoint;
+mod fragments;
 mod input;
 pub(crate) mod interface;
 pub(crate) mod output;
@@ -29,9 +30,11 @@ use crate::datagram::Datagram;
 use crate::error::Error;
 use crate::link::Frame;
 use crate::net::cidr::Cidr;
+use crate::net::identification::Identifications;
 use crate::net::mac::Mac;
 use crate::net::neighbour::{Action, NeighbourTable};
 use crate::net::pmtu::PathMtus;
+use crate::net::reassembly::{self, Reassembly};
 use crate::net::route::{InterfaceId, Route, RouteTable};
 use crate::ports::{BindingId, PortTable};
 use crate::tcp::adapter::Adapter;
@@ -58,6 +61,8 @@ pub struct Engine {
     /// Changes whenever a route or an address does: cached hops are then looked up again.
     pub(crate) routes_version: u64,
     pub(crate) path_mtus: PathMtus,
+    /// What was said of datagrams, which is forged more easily: of no account for connections.
+    pub(crate) datagram_mtus: PathMtus,
     pub(crate) endpoints: SlotMap<EndpointId, Endpoint>,
     pub(crate) adapter: Adapter,
     pub(crate) connections: HashMap<Tuple, EndpointId>,
@@ -74,7 +79,10 @@ pub struct Engine {
     /// Frames from this stack to itself.
     pub(crate) local: VecDeque<Frame>,
     pub(crate) events: VecDeque<EndpointId>,
-    pub(crate) icmp_limit: crate::net::icmp::RateLimit,
+    pub(crate) icmp_limit: crate::net::icmp_error::RateLimit,
+    /// IPv4, IPv6.
+    reassembly: [Reassembly; 2],
+    identifications: Identifications,
     pub(crate) counters: Counters,
     /// Whether TCP offers timestamps.
     pub(crate) timestamps: bool,
@@ -128,6 +136,7 @@ impl Engine {
             routes: RouteTable::new(),
             routes_version: 0,
             path_mtus: PathMtus::default(),
+            datagram_mtus: PathMtus::default(),
             endpoints: SlotMap::default(),
             adapter: Adapter::default(),
             connections: HashMap::new(),
@@ -141,7 +150,9 @@ impl Engine {
             out: VecDeque::new(),
             local: VecDeque::new(),
             events: VecDeque::new(),
-            icmp_limit: crate::net::icmp::RateLimit::default(),
+            icmp_limit: crate::net::icmp_error::RateLimit::default(),
+            reassembly: [reassembly::LIFETIME_V4, reassembly::LIFETIME_V6].map(Reassembly::new),
+            identifications: Identifications::default(),
             counters: Counters::default(),
             timestamps: true,
             down: false,
@@ -246,7 +257,7 @@ impl Engine {
         &self.counters
     }
 
-    /// Lets time pass: timers of connections and neighbours that are due.
+    /// Lets time pass: timers of connections, neighbours and fragments that are due.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((at, id)) = self.timers.pop_expired(now) {
             if let Some(connection) = self.connection_mut(id)
@@ -258,6 +269,7 @@ impl Engine {
         }
         self.time_wait.handle_timeout(now);
         self.release_ports();
+        self.expire_fragments(now);
         for index in 0..self.interfaces.len() {
             if self.interfaces[index].neighbours.poll_timeout().is_some_and(|at| at <= now) {
                 self.interfaces[index].neighbours.handle_timeout(now);
@@ -289,7 +301,7 @@ impl Engine {
                 return Some(transmit);
             }
             if let Some(frame) = self.local.pop_front() {
-                self.handle_local(now, frame);
+                self.handle_local(now, &frame);
                 continue;
             }
             let id = self.transmit.pop_front()?;
@@ -309,7 +321,9 @@ impl Engine {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let neighbours = self.interfaces.iter().filter_map(|interface| interface.neighbours.poll_timeout());
-        neighbours.chain(self.timers.next()).chain(self.time_wait.poll_timeout()).min()
+        let fragments = self.reassembly.iter().filter_map(Reassembly::poll_timeout);
+        let times = neighbours.chain(fragments).chain(self.timers.next());
+        times.chain(self.time_wait.poll_timeout()).min()
     }
 
     /// The next endpoint whose readiness may have changed.

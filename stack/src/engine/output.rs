@@ -121,7 +121,15 @@ impl Engine {
         self.out.push_back(Transmit { interface, frame });
     }
 
-    /// Sends `len` bytes of a transport protocol, written by `fill`, as one packet with its checksum.
+    /// The largest packet that gets over `hop` to `destination` in one piece, as far as is known.
+    fn mtu_to(&self, now: Instant, hop: Hop, destination: IpAddr) -> usize {
+        let own = self.interfaces[hop.interface.0 as usize].mtu;
+        let said = [&self.path_mtus, &self.datagram_mtus].map(|paths| paths.of(now, destination));
+        said.into_iter().flatten().fold(own, u16::min).into()
+    }
+
+    /// Sends `len` bytes of a transport protocol, written by `fill`, with their checksum: as one packet, or in
+    /// fragments if that would be too long.
     pub(crate) fn send_packet(
         &mut self,
         now: Instant,
@@ -130,6 +138,11 @@ impl Engine {
         fill: impl FnOnce(&mut [u8]),
     ) {
         let Outgoing { hop, source, destination, protocol, ttl } = packet;
+        let mtu = self.mtu_to(now, hop, destination);
+        if ip::header_len(destination) + len > mtu {
+            self.send_fragments(now, packet, mtu, len, fill);
+            return;
+        }
         let front = ethernet::HEADER_LEN + ip::header_len(destination);
         let mut frame = Frame::with_capacity(front + len);
         frame.set_len(front + len);

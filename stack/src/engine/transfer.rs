@@ -86,7 +86,7 @@ impl Engine {
     /// Sends a datagram, as sendto(2); without `to` it goes to the peer of connect.
     ///
     /// # Errors
-    /// [`Error::DestinationRequired`], [`Error::MessageTooLong`] (it would have to be fragmented),
+    /// [`Error::DestinationRequired`], [`Error::MessageTooLong`] (no packet is so long, not even one in fragments),
     /// [`Error::AccessDenied`] (broadcast without permission), [`Error::NetworkUnreachable`], an error that
     /// the network reported earlier (once).
     pub fn send_to(

@@ -1,7 +1,6 @@
 //! Software segmentation: a super-frame as the frames that a wire would carry, with complete checksums.
 
 use super::{Checksum, Frame, Segmentation};
-use crate::net::ethernet;
 use crate::net::ip::Packet;
 use crate::net::{checksum, ip};
 
@@ -92,11 +91,7 @@ fn complete(frame: &mut Frame) -> bool {
 }
 
 fn parse(frame: &[u8]) -> Option<Packet> {
-    match frame.get(ethernet::HEADER_LEN)? >> 4 {
-        4 => Packet::parse_v4(frame).ok(),
-        6 => Packet::parse_v6(frame).ok(),
-        _ => None,
-    }
+    Packet::parse(frame).ok().filter(|packet| packet.part.is_none())
 }
 
 #[cfg(test)]
@@ -107,6 +102,7 @@ mod tests {
 
     use super::*;
     use crate::link::SegmentKind;
+    use crate::net::ethernet;
 
     const FIN_PSH_CWR: u8 = FIN | PSH | CWR;
 

@@ -1,12 +1,11 @@
-//! ICMP for IPv4 (RFC 792, RFC 1122 section 3.2.2) and IPv6 (RFC 4443): echo both ways, errors both ways.
+//! ICMP for IPv4 (RFC 792, RFC 1122 section 3.2.2) and IPv6 (RFC 4443): echo both ways, and the errors that arrive.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use super::ip::{self, Packet};
 use super::mac::Mac;
 use super::route::InterfaceId;
-use super::{checksum, ethernet, ndp, pmtu};
+use super::{checksum, ethernet, extension, ndp, pmtu};
 use crate::engine::Engine;
 use crate::engine::output::Outgoing;
 use crate::error::Error;
@@ -14,63 +13,18 @@ use crate::time::Instant;
 
 /// Message types of ICMP for IPv4 (RFC 792).
 const ECHO_REPLY: u8 = 0;
-const UNREACHABLE: u8 = 3;
+pub(super) const UNREACHABLE: u8 = 3;
 const ECHO_REQUEST: u8 = 8;
 
 /// Message types of ICMPv6 (RFC 4443).
-const V6_UNREACHABLE: u8 = 1;
+pub(super) const V6_UNREACHABLE: u8 = 1;
 const V6_TOO_BIG: u8 = 2;
-const V6_PARAMETER_PROBLEM: u8 = 4;
+pub(super) const V6_PARAMETER_PROBLEM: u8 = 4;
 const V6_ECHO_REQUEST: u8 = 128;
 const V6_ECHO_REPLY: u8 = 129;
 
 /// Type, code, checksum and four bytes that depend on the type.
 pub(crate) const HEADER_LEN: usize = 8;
-/// Errors quote so much that they fit the smallest MTU: RFC 1812 section 4.3.2.3, RFC 4443 section 2.4 (c).
-const MOST_V4: usize = 576;
-const MOST_V6: usize = 1280;
-
-/// What cannot be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unreachable {
-    Protocol,
-    Port,
-}
-
-/// Limits the errors that are sent (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)): a token bucket.
-#[derive(Debug)]
-pub(crate) struct RateLimit {
-    tokens: u32,
-    filled: Instant,
-}
-
-impl RateLimit {
-    /// As Linux: `icmp_msgs_per_sec` and `icmp_msgs_burst`.
-    const PER_SECOND: u32 = 1000;
-    const BURST: u32 = 50;
-
-    fn allow(&mut self, now: Instant) -> bool {
-        let step = Duration::from_secs(1) / Self::PER_SECOND;
-        let steps = (now - self.filled).as_nanos() / step.as_nanos();
-        if steps > 0 {
-            self.filled = now;
-            self.tokens =
-                Self::BURST.min(self.tokens.saturating_add(u32::try_from(steps).unwrap_or(u32::MAX)));
-        }
-        self.tokens = match self.tokens.checked_sub(1) {
-            Some(left) => left,
-            None => return false,
-        };
-        true
-    }
-}
-
-impl Default for RateLimit {
-    fn default() -> Self {
-        Self { tokens: Self::BURST, filled: Instant::ZERO }
-    }
-}
-
 impl Engine {
     pub(crate) fn handle_icmp(
         &mut self,
@@ -171,11 +125,6 @@ impl Engine {
         reply: u8,
     ) {
         let Ok(hop) = self.route_back(interface, packet.source) else { return };
-        // A request longer than the way back takes came in pieces, or from a super-frame: not honest.
-        let mtu = usize::from(self.interfaces[hop.interface.0 as usize].mtu);
-        if ip::header_len(packet.source) + request.len() > mtu {
-            return;
-        }
         let source = if self.is_local(packet.destination) { packet.destination } else { hop.source };
         let protocol = packet.protocol;
         let fill = |message: &mut [u8]| {
@@ -211,10 +160,19 @@ impl Engine {
         let own = if v6 { ip::V6_HEADER_LEN } else { 0 };
         let len = u16::from_be_bytes(len).saturating_add(u16::try_from(own).unwrap_or(0));
         let Some(mtu) = pmtu::of_report(said, len, v6).filter(|mtu| *mtu < len) else { return };
-        if sent.protocol != checksum::TCP || !self.is_local(sent.source) {
+        if !self.is_local(sent.source) {
             return;
         }
         let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+        match sent.protocol {
+            checksum::TCP => {}
+            // There is no number to know; the ports must be those of an endpoint. What is sent next is cut to fit.
+            checksum::UDP if self.may_have_sent(&sent, source, destination) => {
+                self.datagram_mtus.learn(now, sent.destination, mtu);
+                return;
+            }
+            _ => return,
+        }
         if let Some(id) = self.connection_of_sent(&sent, source, destination)
             && let Some(connection) = self.connection_mut(id)
             && connection.path_is_narrow(u32::from_be_bytes([q0, q1, q2, q3]), mtu)
@@ -223,49 +181,10 @@ impl Engine {
             self.want_transmit(id);
         }
     }
-
-    /// Tells the sender of a packet that nobody takes it. Never about groups, broadcasts or errors
-    /// (RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e)): the caller passes unicast packets of other
-    /// protocols than ICMP only.
-    pub(crate) fn send_unreachable(
-        &mut self,
-        now: Instant,
-        interface: InterfaceId,
-        packet: &Packet,
-        frame: &[u8],
-        what: Unreachable,
-    ) {
-        if packet.source.is_unspecified() || !self.icmp_limit.allow(now) {
-            return;
-        }
-        let Ok(hop) = self.route_back(interface, packet.source) else { return };
-        let (protocol, kind, code, most) = match (packet.source, what) {
-            (IpAddr::V4(_), Unreachable::Protocol) => (checksum::ICMP, UNREACHABLE, 2, MOST_V4),
-            (IpAddr::V4(_), Unreachable::Port) => (checksum::ICMP, UNREACHABLE, 3, MOST_V4),
-            (IpAddr::V6(_), Unreachable::Protocol) => (checksum::ICMP6, V6_PARAMETER_PROBLEM, 1, MOST_V6),
-            (IpAddr::V6(_), Unreachable::Port) => (checksum::ICMP6, V6_UNREACHABLE, 4, MOST_V6),
-        };
-        let room = most - ip::header_len(packet.source) - HEADER_LEN;
-        let quoted = &frame[packet.header..packet.end.min(packet.header + room)];
-        let fill = |message: &mut [u8]| {
-            message[..HEADER_LEN].fill(0);
-            message[0] = kind;
-            message[1] = code;
-            // RFC 4443 section 3.4: the offset of the next header field that is not understood.
-            if kind == V6_PARAMETER_PROBLEM && protocol == checksum::ICMP6 {
-                message[7] = 6;
-            }
-            message[HEADER_LEN..].copy_from_slice(quoted);
-        };
-        let len = HEADER_LEN + quoted.len();
-        let (source, destination) = (packet.destination, packet.source);
-        let packet = Outgoing { hop, source, destination, protocol, ttl: ip::DEFAULT_TTL };
-        self.send_packet(now, packet, len, fill);
-    }
 }
 
 /// The packet of ours that an error quotes, and the start of its transport header. It may be cut, and its
-/// lengths are those of the whole packet.
+/// lengths are those of the whole packet. `None` for a fragment that is not the first.
 fn parse_quoted(quoted: &[u8]) -> Option<(Packet, &[u8])> {
     let mut address = [0; 16];
     let (source, destination, protocol, header_len): (IpAddr, IpAddr, u8, usize) = match quoted.first()? >> 4
@@ -273,14 +192,17 @@ fn parse_quoted(quoted: &[u8]) -> Option<(Packet, &[u8])> {
         4 => {
             let header: &[u8; ip::V4_HEADER_LEN] = quoted.first_chunk()?;
             let v4 = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
-            (v4(12).into(), v4(16).into(), header[9], usize::from(header[0] & 0x0f) * 4)
+            let (protocol, header_len) = ip::upper_layer_v4(header)?;
+            (v4(12).into(), v4(16).into(), protocol, header_len)
         }
         6 => {
             let header: &[u8; ip::V6_HEADER_LEN] = quoted.first_chunk()?;
             address.copy_from_slice(&header[8..24]);
             let source = address.into();
             address.copy_from_slice(&header[24..40]);
-            (source, address.into(), header[6], ip::V6_HEADER_LEN)
+            let (protocol, offset) =
+                extension::upper_layer(quoted, header[ip::V6_NEXT_HEADER], ip::V6_HEADER_LEN)?;
+            (source, address.into(), protocol, offset)
         }
         _ => return None,
     };
@@ -293,6 +215,8 @@ fn parse_quoted(quoted: &[u8]) -> Option<(Packet, &[u8])> {
         header: ethernet::HEADER_LEN,
         payload: ethernet::HEADER_LEN + header_len,
         end: ethernet::HEADER_LEN + quoted.len(),
+        named_at: ip::V6_NEXT_HEADER,
+        part: None,
     };
     Some((packet, transport))
 }

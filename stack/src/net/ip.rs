@@ -2,20 +2,24 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::extension::{self, Fault, Problem};
 use super::{checksum, ethernet};
 
 /// Length of an IPv4 header without options.
 pub(crate) const V4_HEADER_LEN: usize = 20;
 /// Length of the fixed IPv6 header.
 pub(crate) const V6_HEADER_LEN: usize = 40;
+/// The largest number in a length field: of the whole packet (IPv4), of what is behind the fixed header (IPv6).
+pub(crate) const MAX_LEN: usize = 65_535;
 /// Time to live of what we send (RFC 1122 section 3.2.1.7, IANA default).
 pub(crate) const DEFAULT_TTL: u8 = 64;
 
-/// Extension headers that are walked over before the transport header (RFC 8200 section 4).
-const HOP_BY_HOP: u8 = 0;
-const DESTINATION_OPTIONS: u8 = 60;
-/// More extension headers than this in one packet are not honest traffic.
-const MAX_EXTENSION_HEADERS: usize = 8;
+/// Where the field stands that names what follows the header.
+const V4_PROTOCOL: u16 = 9;
+pub(super) const V6_NEXT_HEADER: usize = 6;
+/// In the second word of an IPv4 header (RFC 791 section 3.1).
+const MORE_FRAGMENTS: u16 = 0x2000;
+const OFFSET: u16 = 0x1fff;
 
 /// Where the parts of a packet lie in its frame, and who sent it to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,22 @@ pub(crate) struct Packet {
     pub(crate) payload: usize,
     /// Offset of the end of the packet in the frame; what lies behind is padding.
     pub(crate) end: usize,
+    /// Where the header field stands that says `protocol`, counted from the IP header.
+    pub(crate) named_at: usize,
+    /// `Some` makes it a fragment, whose payload is a part of the datagram's.
+    pub(crate) part: Option<Part>,
+}
+
+/// Which part of a datagram a fragment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Where it belongs in the datagram, in bytes: a multiple of 8.
+    pub(crate) offset: u16,
+    /// Whether more follows.
+    pub(crate) more: bool,
+    pub(crate) identification: u32,
+    /// Where the header field stands that names the fragment header (IPv6), counted from the IP header.
+    pub(crate) named_at: u16,
 }
 
 /// Why a packet was not parsed; each has its counter.
@@ -40,13 +60,22 @@ pub(crate) enum Malformed {
     Header,
     /// The IPv4 header checksum is wrong.
     Checksum,
-    /// A fragment.
-    Fragment,
-    /// An extension header that is not walked over.
-    Extension,
+    /// An option of IPv6 that is not known, and wants to be discarded without a word.
+    Option,
+    /// The sender is to be told what is wrong with its extension headers.
+    Problem(Packet, Problem),
 }
 
 impl Packet {
+    /// Parses the packet behind the Ethernet header of `frame`, by its version.
+    pub(crate) fn parse(frame: &[u8]) -> Result<Self, Malformed> {
+        match frame.get(ethernet::HEADER_LEN).map(|first| first >> 4) {
+            Some(4) => Self::parse_v4(frame),
+            Some(6) => Self::parse_v6(frame),
+            _ => Err(Malformed::Header),
+        }
+    }
+
     /// Parses the IPv4 packet behind the Ethernet header of `frame`.
     pub(crate) fn parse_v4(frame: &[u8]) -> Result<Self, Malformed> {
         let header = ethernet::HEADER_LEN;
@@ -65,9 +94,13 @@ impl Packet {
             return Err(Malformed::Checksum);
         }
         // More Fragments, or an offset: part of a datagram (RFC 791 section 3.1).
-        if u16::from_be_bytes([fixed[6], fixed[7]]) & 0x3fff != 0 {
-            return Err(Malformed::Fragment);
-        }
+        let fragment = u16::from_be_bytes([fixed[6], fixed[7]]) & (MORE_FRAGMENTS | OFFSET);
+        let part = (fragment != 0).then(|| Part {
+            offset: (fragment & OFFSET) * 8,
+            more: fragment & MORE_FRAGMENTS != 0,
+            identification: u16::from_be_bytes([fixed[4], fixed[5]]).into(),
+            named_at: V4_PROTOCOL,
+        });
         let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *fixed;
         Ok(Self {
             source: Ipv4Addr::new(s0, s1, s2, s3).into(),
@@ -77,54 +110,56 @@ impl Packet {
             header,
             payload: header + header_len,
             end: header + total_len,
+            named_at: V4_PROTOCOL.into(),
+            part,
         })
     }
 
-    /// Parses the IPv6 packet behind the Ethernet header of `frame`, walking over hop-by-hop and
-    /// destination options.
+    /// Parses the IPv6 packet behind the Ethernet header of `frame`, walking over its extension headers.
     pub(crate) fn parse_v6(frame: &[u8]) -> Result<Self, Malformed> {
         let header = ethernet::HEADER_LEN;
         let bytes = frame.get(header..).ok_or(Malformed::Header)?;
         let fixed: &[u8; V6_HEADER_LEN] = bytes.first_chunk().ok_or(Malformed::Header)?;
         let payload_len = usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
-        if fixed[0] >> 4 != 6 || V6_HEADER_LEN + payload_len > bytes.len() {
-            return Err(Malformed::Header);
-        }
         let end = V6_HEADER_LEN + payload_len;
-        let (mut protocol, mut offset) = (fixed[6], V6_HEADER_LEN);
-        for _ in 0..MAX_EXTENSION_HEADERS {
-            match protocol {
-                HOP_BY_HOP | DESTINATION_OPTIONS => {
-                    let &[next, len] = bytes[..end].get(offset..offset + 2).ok_or(Malformed::Header)? else {
-                        return Err(Malformed::Header);
-                    };
-                    protocol = next;
-                    offset += (usize::from(len) + 1) * 8;
-                    if offset > end {
-                        return Err(Malformed::Header);
-                    }
-                }
-                44 => return Err(Malformed::Fragment),
-                // Routing, authentication, mobility: none is spoken here.
-                43 | 51 | 135 | 139 | 140 => return Err(Malformed::Extension),
-                _ => break,
-            }
+        if fixed[0] >> 4 != 6 || end > bytes.len() {
+            return Err(Malformed::Header);
         }
         let address = |at: usize| {
             let mut octets = [0; 16];
             octets.copy_from_slice(&fixed[at..at + 16]);
             IpAddr::V6(Ipv6Addr::from(octets))
         };
-        Ok(Self {
+        let mut packet = Self {
             source: address(8),
             destination: address(24),
-            protocol,
+            protocol: fixed[V6_NEXT_HEADER],
             ttl: fixed[7],
             header,
-            payload: header + offset,
+            payload: header + V6_HEADER_LEN,
             end: header + end,
-        })
+            named_at: V6_NEXT_HEADER,
+            part: None,
+        };
+        match extension::walk(&bytes[..end]) {
+            Ok(chain) => {
+                packet.protocol = chain.protocol;
+                packet.payload = header + chain.offset;
+                packet.named_at = chain.named_at;
+                packet.part = chain.part;
+                Ok(packet)
+            }
+            Err(Fault::Header) => Err(Malformed::Header),
+            Err(Fault::Option) => Err(Malformed::Option),
+            Err(Fault::Problem(problem)) => Err(Malformed::Problem(packet, problem)),
+        }
     }
+}
+
+/// The upper layer's number and where its header starts, `None` in a fragment that is not the first.
+pub(crate) fn upper_layer_v4(header: &[u8; V4_HEADER_LEN]) -> Option<(u8, usize)> {
+    let offset = u16::from_be_bytes([header[6], header[7]]) & OFFSET;
+    (offset == 0).then_some((header[usize::from(V4_PROTOCOL)], usize::from(header[0] & 0x0f) * 4))
 }
 
 /// Length of the header that [`emit`] writes for packets to `address`.
@@ -132,6 +167,14 @@ pub(crate) const fn header_len(address: IpAddr) -> usize {
     match address {
         IpAddr::V4(_) => V4_HEADER_LEN,
         IpAddr::V6(_) => V6_HEADER_LEN,
+    }
+}
+
+/// The longest payload of a packet to `address`: IPv6 does not count its own header.
+pub(crate) const fn most_payload(address: IpAddr) -> usize {
+    match address {
+        IpAddr::V4(_) => MAX_LEN - V4_HEADER_LEN,
+        IpAddr::V6(_) => MAX_LEN,
     }
 }
 
@@ -166,5 +209,41 @@ pub(crate) fn emit(packet: &mut [u8], source: IpAddr, destination: IpAddr, proto
             header[24..40].copy_from_slice(&destination.octets());
         }
         _ => unreachable!("source and destination of a packet are of one family"),
+    }
+}
+
+/// Length of the headers that [`emit_fragment`] writes for packets to `address`.
+pub(crate) const fn fragment_header_len(address: IpAddr) -> usize {
+    match address {
+        IpAddr::V4(_) => V4_HEADER_LEN,
+        IpAddr::V6(_) => V6_HEADER_LEN + extension::FRAGMENT_LEN,
+    }
+}
+
+/// Writes the headers of a fragment into the first [`fragment_header_len`] bytes of `packet`, whose rest is its part
+/// of the datagram. With IPv4 routers may cut it further.
+pub(crate) fn emit_fragment(
+    packet: &mut [u8],
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+    (ttl, part): (u8, Part),
+) {
+    if destination.is_ipv4() {
+        emit(packet, source, destination, protocol, ttl);
+        let header = &mut packet[..V4_HEADER_LEN];
+        let [.., i0, i1] = part.identification.to_be_bytes();
+        header[4..6].copy_from_slice(&[i0, i1]);
+        let more = if part.more { MORE_FRAGMENTS } else { 0 };
+        header[6..8].copy_from_slice(&((part.offset / 8) | more).to_be_bytes());
+        header[10..12].fill(0);
+        let sum = checksum::of(header);
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+    } else {
+        emit(packet, source, destination, extension::FRAGMENT, ttl);
+        let header = &mut packet[V6_HEADER_LEN..];
+        header[..2].copy_from_slice(&[protocol, 0]);
+        header[2..4].copy_from_slice(&(part.offset | u16::from(part.more)).to_be_bytes());
+        header[4..8].copy_from_slice(&part.identification.to_be_bytes());
     }
 }

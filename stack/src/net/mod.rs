@@ -4,12 +4,16 @@ mod arp;
 pub(crate) mod checksum;
 pub mod cidr;
 pub(crate) mod ethernet;
+pub(crate) mod extension;
 pub(crate) mod icmp;
+pub(crate) mod icmp_error;
+pub(crate) mod identification;
 pub(crate) mod ip;
 pub mod mac;
 mod ndp;
 pub mod neighbour;
 pub(crate) mod pmtu;
+pub(crate) mod reassembly;
 pub mod route;
 
 pub use cidr::Cidr;

@@ -24,6 +24,7 @@ pub(crate) enum Purpose {
     Seed,
     Cookie,
     Timestamp,
+    Identification,
 }
 
 impl Secret {

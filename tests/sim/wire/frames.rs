@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::feed::checksum::fix;
+use crate::feed::checksum::{fix, fold};
 
 /// Flags of a TCP header (RFC 9293 section 3.1).
 pub(crate) const FIN: u8 = 1;
@@ -53,6 +53,48 @@ pub(crate) fn ipv6(
     bytes.extend(payload);
     fix(&mut bytes);
     bytes
+}
+
+/// Which part of a datagram a fragment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) identification: u32,
+    pub(crate) offset: usize,
+    pub(crate) more: bool,
+}
+
+/// A fragment of a datagram to `mac`. Nothing in its payload is filled in.
+pub(crate) fn fragment(
+    mac: [u8; 6],
+    (source, destination): (IpAddr, IpAddr),
+    protocol: u8,
+    part: Part,
+    payload: &[u8],
+) -> Vec<u8> {
+    let Part { identification, offset, more } = part;
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            // A protocol without a checksum, at first.
+            let mut bytes = ipv4(mac, source, destination, 253, payload);
+            bytes[18..20].copy_from_slice(&(identification as u16).to_be_bytes());
+            bytes[20..22].copy_from_slice(&((offset / 8) as u16 | u16::from(more) << 13).to_be_bytes());
+            fix(&mut bytes);
+            bytes[23] = protocol;
+            // The checksum of the header counts one protocol in place of the other.
+            let check = u16::from_be_bytes([bytes[24], bytes[25]]);
+            let check = fold(u32::from(check) + 253 + u32::from(!u16::from(protocol)));
+            bytes[24..26].copy_from_slice(&check.to_be_bytes());
+            bytes
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let mut bytes = vec![protocol, 0];
+            bytes.extend((offset as u16 & !7 | u16::from(more)).to_be_bytes());
+            bytes.extend(identification.to_be_bytes());
+            bytes.extend(payload);
+            ipv6(mac, source, destination, 44, 64, &bytes)
+        }
+        _ => panic!("two families"),
+    }
 }
 
 fn ethernet(mac: [u8; 6], ethertype: [u8; 2]) -> Vec<u8> {

@@ -16,7 +16,13 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         malformed,
         bad_checksum,
         not_for_us,
-        fragments,
+        reassembly_requests,
+        reassembly_oks,
+        reassembly_fails,
+        reassembly_timeouts,
+        fragment_oks,
+        fragment_fails,
+        fragment_creates,
         tcp_in,
         tcp_out,
         tcp_sent_again,
@@ -32,13 +38,19 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         udp_overflows,
     } = snapshot.counters;
     group(f, "Link", &[("InFrames", frames_in), ("OutFrames", frames_out), ("LostFrames", frames_lost)])?;
-    let dropped = [
-        ("Malformed", malformed),
-        ("BadChecksum", bad_checksum),
-        ("NotForUs", not_for_us),
-        ("Fragments", fragments),
-    ];
+    let dropped = [("Malformed", malformed), ("BadChecksum", bad_checksum), ("NotForUs", not_for_us)];
     group(f, "Dropped", &dropped)?;
+    // RFC 4293, both families together.
+    let fragments = [
+        ("ReasmTimeout", reassembly_timeouts),
+        ("ReasmReqds", reassembly_requests),
+        ("ReasmOKs", reassembly_oks),
+        ("ReasmFails", reassembly_fails),
+        ("FragOKs", fragment_oks),
+        ("FragFails", fragment_fails),
+        ("FragCreates", fragment_creates),
+    ];
+    group(f, "Ip", &fragments)?;
     // RFC 4022: tcpCurrEstab counts ESTABLISHED and CLOSE-WAIT, tcpOutSegs not what was sent before.
     let open = [State::Established, State::CloseWait].map(|state| {
         let connections = snapshot.sockets_in(state).filter(|socket| socket.tcp.is_some());

@@ -1,0 +1,141 @@
+//! The ICMP errors that we send: RFC 792, RFC 1122 section 3.2.2, RFC 4443.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::checksum;
+use super::extension::{self, Problem};
+use super::icmp::{HEADER_LEN, UNREACHABLE, V6_PARAMETER_PROBLEM, V6_UNREACHABLE};
+use super::ip::{self, Packet};
+use super::route::InterfaceId;
+use crate::engine::Engine;
+use crate::engine::output::Outgoing;
+use crate::time::Instant;
+
+/// Message types that are sent only here.
+const TIME_EXCEEDED: u8 = 11;
+const V6_TIME_EXCEEDED: u8 = 3;
+
+/// Errors quote so much that they fit the smallest MTU: RFC 1812 section 4.3.2.3, RFC 4443 section 2.4 (c).
+const MOST_V4: usize = 576;
+const MOST_V6: usize = 1280;
+
+/// What is wrong with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Complaint {
+    /// Its protocol is not spoken here.
+    Protocol,
+    /// Nobody listens on its port.
+    Port,
+    /// It is the first fragment of a datagram whose others did not come in time.
+    ReassemblyTime,
+    /// Its IPv6 headers.
+    Problem(Problem),
+}
+
+impl Complaint {
+    /// Type, code and the word behind the checksum.
+    fn message(self, about: &Packet) -> (u8, u8, u32) {
+        let named_at = u32::try_from(about.named_at).unwrap_or(0);
+        match (about.source, self) {
+            (IpAddr::V4(_), Self::Protocol) => (UNREACHABLE, 2, 0),
+            (IpAddr::V4(_), Self::Port) => (UNREACHABLE, 3, 0),
+            (IpAddr::V4(_), Self::ReassemblyTime) => (TIME_EXCEEDED, 1, 0),
+            // RFC 4443 section 3.4: the word is the offset of the field that is not understood.
+            (IpAddr::V6(_), Self::Protocol) => (V6_PARAMETER_PROBLEM, 1, named_at),
+            (IpAddr::V6(_), Self::Port) => (V6_UNREACHABLE, 4, 0),
+            (IpAddr::V6(_), Self::ReassemblyTime) => (V6_TIME_EXCEEDED, 1, 0),
+            (_, Self::Problem(Problem { code, pointer, .. })) => (V6_PARAMETER_PROBLEM, code, pointer),
+        }
+    }
+}
+
+/// Limits the errors that are sent (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)): a token bucket.
+#[derive(Debug)]
+pub(crate) struct RateLimit {
+    tokens: u32,
+    filled: Instant,
+}
+
+impl RateLimit {
+    /// As Linux: `icmp_msgs_per_sec` and `icmp_msgs_burst`.
+    const PER_SECOND: u32 = 1000;
+    const BURST: u32 = 50;
+
+    fn allow(&mut self, now: Instant) -> bool {
+        let step = Duration::from_secs(1) / Self::PER_SECOND;
+        let steps = (now - self.filled).as_nanos() / step.as_nanos();
+        if steps > 0 {
+            self.filled = now;
+            self.tokens =
+                Self::BURST.min(self.tokens.saturating_add(u32::try_from(steps).unwrap_or(u32::MAX)));
+        }
+        self.tokens = match self.tokens.checked_sub(1) {
+            Some(left) => left,
+            None => return false,
+        };
+        true
+    }
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        Self { tokens: Self::BURST, filled: Instant::ZERO }
+    }
+}
+
+impl Engine {
+    /// Tells the sender of a packet what is wrong with it, but never of an error (RFC 1122 section 3.2.2, RFC 4443
+    /// section 2.4 (e)). That it was not to many the caller knows.
+    pub(crate) fn complain(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        packet: &Packet,
+        frame: &[u8],
+        complaint: Complaint,
+    ) {
+        let arrived = &frame[packet.header..packet.end];
+        if packet.source.is_unspecified() || is_error(arrived) || !self.icmp_limit.allow(now) {
+            return;
+        }
+        let Ok(hop) = self.route_back(interface, packet.source) else { return };
+        let (kind, code, word) = complaint.message(packet);
+        let (protocol, most) = match packet.source {
+            IpAddr::V4(_) => (checksum::ICMP, MOST_V4),
+            IpAddr::V6(_) => (checksum::ICMP6, MOST_V6),
+        };
+        let room = most - ip::header_len(packet.source) - HEADER_LEN;
+        let quoted = &arrived[..arrived.len().min(room)];
+        let fill = |message: &mut [u8]| {
+            message[..4].copy_from_slice(&[kind, code, 0, 0]);
+            message[4..HEADER_LEN].copy_from_slice(&word.to_be_bytes());
+            message[HEADER_LEN..].copy_from_slice(quoted);
+        };
+        let len = HEADER_LEN + quoted.len();
+        let source = if self.is_local(packet.destination) { packet.destination } else { hop.source };
+        let outgoing = Outgoing { hop, source, destination: packet.source, protocol, ttl: ip::DEFAULT_TTL };
+        self.send_packet(now, outgoing, len, fill);
+    }
+}
+
+/// Whether a packet is an ICMP error, or an IPv4 fragment that may be the rest of one.
+fn is_error(packet: &[u8]) -> bool {
+    let kind = |at: usize| packet.get(at).copied();
+    match packet.first().map(|first| first >> 4) {
+        Some(4) => match packet.first_chunk().and_then(ip::upper_layer_v4) {
+            Some((checksum::ICMP, at)) => !matches!(kind(at), Some(0 | 8 | 13..=18)),
+            Some(_) => false,
+            None => true,
+        },
+        Some(6) => match extension::upper_layer(packet, packet[ip::V6_NEXT_HEADER], ip::V6_HEADER_LEN) {
+            // RFC 4443 section 2.1: errors have the high bit clear; and a redirect is as good as one.
+            Some((checksum::ICMP6, at)) => kind(at).is_none_or(|kind| kind < 128 || kind == REDIRECT),
+            _ => false,
+        },
+        _ => true,
+    }
+}
+
+/// RFC 4861 section 4.5.
+const REDIRECT: u8 = 137;
