@@ -59,13 +59,16 @@ pub enum Error {
     /// `ENETUNREACH`: there is no route to the destination.
     #[error("there is no route to the destination")]
     NetworkUnreachable,
+    /// `ESRCH`: there is no such route.
+    #[error("there is no such route")]
+    NoSuchRoute,
     /// `EHOSTUNREACH`: the next hop or the destination does not answer.
     #[error("the destination cannot be reached")]
     HostUnreachable,
     /// `ENETDOWN`: the stack was shut down.
     #[error("the stack was shut down")]
     NetworkDown,
-    /// `EACCES`: broadcast without permission.
+    /// `EACCES`: broadcast without permission, or a route that prohibits it.
     #[error("permission denied")]
     AccessDenied,
     /// `ENOBUFS`: a queue or table of the stack is full.
@@ -102,6 +105,7 @@ impl Error {
             Self::ConnectionAborted => libc::ECONNABORTED,
             Self::TimedOut => libc::ETIMEDOUT,
             Self::NetworkUnreachable => libc::ENETUNREACH,
+            Self::NoSuchRoute => libc::ESRCH,
             Self::HostUnreachable => libc::EHOSTUNREACH,
             Self::NetworkDown => libc::ENETDOWN,
             Self::AccessDenied => libc::EACCES,

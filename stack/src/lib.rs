@@ -67,6 +67,7 @@ pub mod vnl;
 
 pub use config::Config;
 pub use driver::{Attachment, Cause, Context, Pump, Runtime};
+pub use engine::address::{Assignment, Origin, Standing};
 pub use engine::endpoint::{Accepted, EndpointId, Family, Kind, Options, Readiness, Received, Shutdown};
 pub use engine::snapshot::{self, Snapshot};
 pub use engine::{Counters, Engine, InterfaceSettings, Transmit};

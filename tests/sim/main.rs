@@ -4,6 +4,7 @@ mod feed;
 mod wire;
 
 mod acknowledgements;
+mod addresses;
 mod arp;
 mod backlog;
 mod buffers;

@@ -16,6 +16,8 @@ pub struct Counters {
     pub bad_checksum: u64,
     /// Packets for nobody here: foreign addresses, protocols not spoken.
     pub not_for_us: u64,
+    /// Times that somebody else claimed an address of ours.
+    pub address_conflicts: u64,
     /// Fragments received (`ReasmReqds` of RFC 4293).
     pub reassembly_requests: u64,
     /// Datagrams put together from fragments (`ReasmOKs`).

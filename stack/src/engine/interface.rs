@@ -2,10 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::net::cidr::Cidr;
+use super::address::{Address, Origin};
+use crate::net::dad::Testing;
 use crate::net::mac::Mac;
 use crate::net::neighbour::NeighbourTable;
 use crate::net::route::InterfaceId;
+use crate::net::source::{self, Candidate};
+use crate::time::Instant;
 
 /// Number of the loopback interface.
 pub(crate) const LOOPBACK: InterfaceId = InterfaceId(0);
@@ -34,32 +37,57 @@ pub(crate) struct Interface {
     pub(crate) offload: bool,
     /// Whether it still has its link.
     pub(crate) up: bool,
-    pub(crate) addresses: Vec<Cidr>,
+    pub(crate) addresses: Vec<Address>,
+    /// When something happens to one of them by itself.
+    pub(crate) address_deadline: Option<Instant>,
+    pub(crate) testing: Testing,
+    /// Whether it was taken from the stack: it only keeps its number from being given again.
+    pub(crate) removed: bool,
     pub(crate) neighbours: NeighbourTable,
 }
 
 impl Interface {
-    /// The address to send from when the next hop is `next_hop` and the packet goes to `destination`:
-    /// of the same scope, on the same prefix if there is one (a part of RFC 6724 section 5).
+    /// One without addresses.
+    pub(crate) fn new(settings: InterfaceSettings) -> Self {
+        let InterfaceSettings { name, mac, mtu, offload } = settings;
+        Self {
+            name,
+            mac,
+            mtu,
+            offload,
+            up: true,
+            addresses: Vec::new(),
+            address_deadline: None,
+            testing: Testing::Off,
+            removed: false,
+            neighbours: NeighbourTable::new(),
+        }
+    }
+
+    /// The address to send from when the next hop is `next_hop` and the packet goes to `destination`.
     pub(crate) fn source_for(&self, next_hop: IpAddr, destination: IpAddr) -> Option<IpAddr> {
-        let fits = |address: &IpAddr| {
-            address.is_ipv4() == destination.is_ipv4()
-                && is_link_local(*address) == is_link_local(destination)
-        };
-        let on_prefix = self.addresses.iter().find(|cidr| cidr.contains(next_hop) && fits(&cidr.address()));
-        let any_scope = || self.addresses.iter().find(|cidr| fits(&cidr.address()));
-        let any = || self.addresses.iter().find(|cidr| cidr.address().is_ipv4() == destination.is_ipv4());
-        on_prefix.or_else(any_scope).or_else(any).map(Cidr::address)
+        let candidates = self.addresses.iter().filter(|address| address.is_usable());
+        let candidates = candidates.map(|address| Candidate {
+            cidr: address.cidr,
+            deprecated: address.deprecated,
+            temporary: address.origin == Origin::Temporary,
+        });
+        source::choose(candidates, next_hop, destination)
+    }
+
+    /// The addresses that it may use.
+    pub(crate) fn usable(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().filter(|address| address.is_usable()).map(Address::ip)
     }
 
     /// Whether `address` is one of ours.
     pub(crate) fn has(&self, address: IpAddr) -> bool {
-        self.addresses.iter().any(|cidr| cidr.address() == address)
+        self.usable().any(|own| own == address)
     }
 
     /// Whether `address` is the broadcast address of one of our networks, or the limited one.
     pub(crate) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
-        address.is_broadcast() || self.addresses.iter().any(|cidr| cidr.broadcast() == Some(address))
+        address.is_broadcast() || self.addresses.iter().any(|own| own.cidr.broadcast() == Some(address))
     }
 
     /// Whether the group is one that every host hears (RFC 1112 section 7.2, RFC 4291 section 2.8).
@@ -68,7 +96,7 @@ impl Interface {
             IpAddr::V4(group) => group == Ipv4Addr::new(224, 0, 0, 1),
             IpAddr::V6(group) => {
                 group == Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1)
-                    || self.addresses.iter().any(|cidr| match cidr.address() {
+                    || self.addresses.iter().any(|own| match own.ip() {
                         IpAddr::V6(address) => solicited_node(address) == group,
                         IpAddr::V4(_) => false,
                     })

@@ -4,7 +4,9 @@
 //! [`Engine::handle_timeout`]; frames to send come out of [`Engine::poll_transmit`], endpoints whose state
 //! changed out of [`Engine::poll_event`], and [`Engine::poll_timeout`] says when time matters next.
 
+pub(crate) mod address;
 mod calls;
+pub(crate) mod configuration;
 pub(crate) mod counters;
 pub(crate) mod endpoint;
 mod fragments;
@@ -21,10 +23,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use slotmap::SlotMap;
 
+use self::address::Address;
 pub use self::counters::Counters;
 use self::endpoint::{EndpointId, Family, Kind, Options};
 pub use self::interface::InterfaceSettings;
-use self::interface::{Interface, LOOPBACK, LOOPBACK_MTU, link_local};
+use self::interface::{Interface, LOOPBACK_MTU};
 use self::timer::Timers;
 use crate::datagram::Datagram;
 use crate::error::Error;
@@ -32,10 +35,10 @@ use crate::link::Frame;
 use crate::net::cidr::Cidr;
 use crate::net::identification::Identifications;
 use crate::net::mac::Mac;
-use crate::net::neighbour::{Action, NeighbourTable};
+use crate::net::neighbour::Action;
 use crate::net::pmtu::PathMtus;
 use crate::net::reassembly::{self, Reassembly};
-use crate::net::route::{InterfaceId, Route, RouteTable};
+use crate::net::route::{InterfaceId, RouteTable};
 use crate::ports::{BindingId, PortTable};
 use crate::tcp::adapter::Adapter;
 use crate::tcp::connection::{Connection, Tuple};
@@ -60,6 +63,8 @@ pub struct Engine {
     pub(crate) routes: RouteTable,
     /// Changes whenever a route or an address does: cached hops are then looked up again.
     pub(crate) routes_version: u64,
+    /// Endpoints that have an event when the configuration changes.
+    watchers: Vec<EndpointId>,
     pub(crate) path_mtus: PathMtus,
     /// What was said of datagrams, which is forged more easily: of no account for connections.
     pub(crate) datagram_mtus: PathMtus,
@@ -119,22 +124,22 @@ impl Engine {
     /// A stack with a loopback interface only. `secret` keys its sequence numbers and ports.
     #[must_use]
     pub fn new(secret: Secret) -> Self {
+        let loopback = [(IpAddr::from(Ipv4Addr::LOCALHOST), 8), (Ipv6Addr::LOCALHOST.into(), 128)];
+        let addresses = loopback.into_iter().filter_map(|(address, len)| Cidr::new(address, len));
         let loopback = Interface {
-            name: "lo".to_owned(),
-            mac: Mac::new([0; 6]),
-            mtu: LOOPBACK_MTU,
-            offload: true,
-            up: true,
-            addresses: [Cidr::new(Ipv4Addr::LOCALHOST.into(), 8), Cidr::new(Ipv6Addr::LOCALHOST.into(), 128)]
-                .into_iter()
-                .flatten()
-                .collect(),
-            neighbours: NeighbourTable::new(),
+            addresses: addresses.map(Address::permanent).collect(),
+            ..Interface::new(InterfaceSettings {
+                name: "lo".to_owned(),
+                mac: Mac::new([0; 6]),
+                mtu: LOOPBACK_MTU,
+                offload: true,
+            })
         };
         Self {
             interfaces: vec![loopback],
             routes: RouteTable::new(),
             routes_version: 0,
+            watchers: Vec::new(),
             path_mtus: PathMtus::default(),
             datagram_mtus: PathMtus::default(),
             endpoints: SlotMap::default(),
@@ -159,98 +164,6 @@ impl Engine {
         }
     }
 
-    /// Adds an interface, which makes its IPv6 link-local address itself.
-    ///
-    /// # Errors
-    /// [`Error::AddressInUse`] if there is one of that name.
-    pub fn add_interface(&mut self, settings: InterfaceSettings) -> Result<InterfaceId, Error> {
-        if self.interfaces.iter().any(|interface| interface.name == settings.name) {
-            return Err(Error::AddressInUse);
-        }
-        let id = InterfaceId(u32::try_from(self.interfaces.len()).map_err(|_| Error::NoBuffers)?);
-        let address = link_local(settings.mac);
-        self.interfaces.push(Interface {
-            name: settings.name,
-            mac: settings.mac,
-            mtu: settings.mtu,
-            offload: settings.offload,
-            up: true,
-            addresses: Vec::new(),
-            neighbours: NeighbourTable::new(),
-        });
-        if let Some(cidr) = Cidr::new(address.into(), 64) {
-            self.add_address(id, cidr)?;
-        }
-        Ok(id)
-    }
-
-    /// Gives an interface an address and the route to its network.
-    ///
-    /// # Errors
-    /// [`Error::AddressInUse`] if the interface has it; [`Error::Invalid`] for a multicast, broadcast or
-    /// unspecified address or an interface that does not exist.
-    pub fn add_address(&mut self, interface: InterfaceId, cidr: Cidr) -> Result<(), Error> {
-        let address = cidr.address();
-        let broadcast = IpAddr::V4(Ipv4Addr::BROADCAST);
-        if address.is_multicast() || address.is_unspecified() || address == broadcast {
-            return Err(Error::Invalid);
-        }
-        let known = self.interfaces.get_mut(interface.0 as usize).ok_or(Error::Invalid)?;
-        if known.has(address) {
-            return Err(Error::AddressInUse);
-        }
-        known.addresses.push(cidr);
-        let route = Route { destination: cidr.network(), gateway: None, interface, metric: 0 };
-        // Two addresses on one network share the route.
-        let _ = self.routes.add(route);
-        self.routes_version += 1;
-        Ok(())
-    }
-
-    /// Adds a route. Without an interface, the one that reaches the gateway is taken.
-    ///
-    /// # Errors
-    /// [`Error::NetworkUnreachable`] if no interface reaches the gateway, [`Error::Invalid`] if the families
-    /// differ or there is no such interface, [`Error::AddressInUse`] if there is such a route.
-    pub fn add_route(
-        &mut self,
-        destination: Cidr,
-        gateway: Option<IpAddr>,
-        interface: Option<InterfaceId>,
-        metric: u32,
-    ) -> Result<(), Error> {
-        let interface = match (interface, gateway) {
-            (Some(interface), _) => interface,
-            (None, Some(gateway)) => {
-                let route = self.routes.lookup(gateway, None).filter(|route| route.gateway.is_none());
-                route.ok_or(Error::NetworkUnreachable)?.interface
-            }
-            (None, None) => return Err(Error::Invalid),
-        };
-        if interface == LOOPBACK || self.interfaces.len() <= interface.0 as usize {
-            return Err(Error::Invalid);
-        }
-        if self.routes.add(Route { destination, gateway, interface, metric })? {
-            self.routes_version += 1;
-            Ok(())
-        } else {
-            Err(Error::AddressInUse)
-        }
-    }
-
-    /// The interface of that name.
-    #[must_use]
-    pub fn interface_by_name(&self, name: &str) -> Option<InterfaceId> {
-        let at = self.interfaces.iter().position(|interface| interface.name == name)?;
-        Some(InterfaceId(u32::try_from(at).ok()?))
-    }
-
-    /// The addresses of an interface.
-    #[must_use]
-    pub fn addresses(&self, interface: InterfaceId) -> &[Cidr] {
-        self.interfaces.get(interface.0 as usize).map_or(&[], |interface| &interface.addresses)
-    }
-
     /// What was counted so far.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
@@ -270,6 +183,8 @@ impl Engine {
         self.time_wait.handle_timeout(now);
         self.release_ports();
         self.expire_fragments(now);
+        self.expire_addresses(now);
+        self.continue_tests(now);
         for index in 0..self.interfaces.len() {
             if self.interfaces[index].neighbours.poll_timeout().is_some_and(|at| at <= now) {
                 self.interfaces[index].neighbours.handle_timeout(now);
@@ -322,7 +237,8 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let neighbours = self.interfaces.iter().filter_map(|interface| interface.neighbours.poll_timeout());
         let fragments = self.reassembly.iter().filter_map(Reassembly::poll_timeout);
-        let times = neighbours.chain(fragments).chain(self.timers.next());
+        let addresses = self.interfaces.iter().filter_map(|interface| interface.address_deadline);
+        let times = neighbours.chain(addresses).chain(fragments).chain(self.timers.next());
         times.chain(self.time_wait.poll_timeout()).min()
     }
 

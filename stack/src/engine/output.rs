@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::link::{Checksum, Frame};
 use crate::net::mac::Mac;
 use crate::net::neighbour::Resolution;
-use crate::net::route::InterfaceId;
+use crate::net::route::{InterfaceId, RouteKind};
 use crate::net::{checksum, ethernet, ip};
 use crate::time::Instant;
 
@@ -51,17 +51,26 @@ impl Engine {
         let to_all = destination.is_multicast() || destination == IpAddr::V4(Ipv4Addr::BROADCAST);
         let (interface, next) = if to_all {
             let usable = |interface: &Interface| {
-                interface.addresses.iter().any(|cidr| cidr.address().is_ipv4() == destination.is_ipv4())
+                interface.usable().any(|address| address.is_ipv4() == destination.is_ipv4())
             };
             let first = (1..self.interfaces.len()).find(|&at| usable(&self.interfaces[at]));
             let first = first.and_then(|at| u32::try_from(at).ok()).map(InterfaceId);
             (scope.or(first).ok_or(Error::NetworkUnreachable)?, destination)
         } else {
             let route = self.routes.lookup(destination, scope).ok_or(Error::NetworkUnreachable)?;
-            (route.interface, route.gateway.unwrap_or(destination))
+            match route.kind {
+                RouteKind::Unicast => (route.interface, route.gateway.unwrap_or(destination)),
+                RouteKind::Blackhole => return Err(Error::Invalid),
+                RouteKind::Unreachable => return Err(Error::HostUnreachable),
+                RouteKind::Prohibit => return Err(Error::AccessDenied),
+            }
         };
         let via = self.interfaces.get(interface.0 as usize).ok_or(Error::NetworkUnreachable)?;
-        let source = via.source_for(next, destination).ok_or(Error::AddressNotAvailable)?;
+        // An interface without an address of its own sends from another's, as on Linux, unless the scope forbids it.
+        let others = || self.interfaces[1..].iter().filter(|_| !is_link_local(destination));
+        let source = via.source_for(next, destination);
+        let source = source.or_else(|| others().find_map(|other| other.source_for(next, destination)));
+        let source = source.ok_or(Error::AddressNotAvailable)?;
         Ok(Hop { interface, next, source })
     }
 

@@ -8,13 +8,14 @@ mod print;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+pub use super::address::{Origin, Standing};
 use super::endpoint::{EndpointId, Family, Kind};
 use super::interface::LOOPBACK;
 use super::{Counters, Endpoint, Engine, Role};
 use crate::net::cidr::Cidr;
 use crate::net::mac::Mac;
 use crate::net::neighbour;
-use crate::net::route::InterfaceId;
+use crate::net::route::{InterfaceId, RouteKind};
 use crate::tcp::recovery::CongestionControl;
 use crate::time::Instant;
 
@@ -66,6 +67,14 @@ pub struct Address {
     pub interface: InterfaceId,
     /// The address and the length of its prefix.
     pub cidr: Cidr,
+    /// Who gave it.
+    pub origin: Origin,
+    /// What it may be used for.
+    pub standing: Standing,
+    /// How long it is preferred yet (`preferred_lft`), `None` for ever.
+    pub preferred_for: Option<Duration>,
+    /// How long it is valid yet (`valid_lft`), `None` for ever.
+    pub valid_for: Option<Duration>,
 }
 
 /// A route, as ip-route(8) shows it.
@@ -82,6 +91,8 @@ pub struct Route {
     pub source: Option<IpAddr>,
     /// Among prefixes of equal length, the lower is preferred.
     pub metric: u32,
+    /// What becomes of packets.
+    pub kind: RouteKind,
 }
 
 /// A neighbour, as ip-neighbour(8) shows it.
@@ -214,7 +225,14 @@ impl Engine {
             addresses: self
                 .numbered()
                 .flat_map(|(index, known)| {
-                    known.addresses.iter().map(move |&cidr| Address { interface: index, cidr })
+                    known.addresses.iter().map(move |address| Address {
+                        interface: index,
+                        cidr: address.cidr,
+                        origin: address.origin,
+                        standing: address.standing(),
+                        preferred_for: address.preferred_until.map(|until| until - now),
+                        valid_for: address.valid_until.map(|until| until - now),
+                    })
                 })
                 .collect(),
             routes: self.shown_routes().collect(),
@@ -225,22 +243,22 @@ impl Engine {
     }
 
     fn numbered(&self) -> impl Iterator<Item = (InterfaceId, &super::Interface)> {
-        (0..).map(InterfaceId).zip(&self.interfaces)
+        (0..).map(InterfaceId).zip(&self.interfaces).filter(|(_, interface)| !interface.removed)
     }
 
     fn interface(&self, index: InterfaceId, known: &super::Interface) -> Interface {
-        let super::Interface { name, mac, mtu, offload, up, addresses: _, neighbours: _ } = known;
+        let super::Interface { name, mac, mtu, offload, up, .. } = known;
         let up = *up && !self.down;
         Interface { index, name: name.clone(), mac: *mac, mtu: *mtu, offload: *offload, up }
     }
 
     fn shown_routes(&self) -> impl Iterator<Item = Route> {
         self.routes.iter().map(|route| {
-            let &crate::net::Route { destination, gateway, interface, metric } = route;
+            let &crate::net::Route { destination, gateway, interface, metric, kind } = route;
             let first = destination.address();
             let via = self.interfaces.get(interface.0 as usize);
             let source = via.and_then(|via| via.source_for(gateway.unwrap_or(first), first));
-            Route { destination, gateway, interface, source, metric }
+            Route { destination, gateway, interface, source, metric, kind }
         })
     }
 

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::cidr::Cidr;
 use super::ethernet;
 use super::mac::Mac;
 use super::neighbour::Evidence;
@@ -68,11 +67,13 @@ impl Engine {
             self.counters.malformed += 1;
             return;
         };
-        let own = &mut self.interfaces[interface.0 as usize];
-        // RFC 5227 section 2.4: somebody else uses our address. We keep it and learn nothing.
-        if own.has(arp.sender.into()) {
+        // RFC 5227 sections 2.1.1 and 2.4: somebody else uses our address, or asks for one that we want. Nothing is learned.
+        let probe = arp.sender.is_unspecified() && arp.operation == REQUEST;
+        let claimed = if probe { arp.target } else { arp.sender };
+        if self.is_claimed(now, interface, claimed.into(), arp.sender_mac, probe) {
             return;
         }
+        let own = &mut self.interfaces[interface.0 as usize];
         let for_us = own.has(arp.target.into());
         let evidence = match arp.operation {
             REPLY => Evidence::Reply { solicited: for_us, override_: true },
@@ -107,24 +108,31 @@ impl Engine {
     pub fn announce(&mut self, now: Instant) {
         for index in 1..self.interfaces.len() {
             let interface = InterfaceId(u32::try_from(index).unwrap_or(u32::MAX));
-            let addresses: Vec<_> = self.addresses(interface).iter().map(Cidr::address).collect();
+            let addresses: Vec<_> = self.interfaces[index].usable().collect();
             for address in addresses {
-                match address {
-                    IpAddr::V4(ip) => {
-                        let mac = self.interfaces[index].mac;
-                        let announcement = Arp {
-                            operation: REQUEST,
-                            sender_mac: mac,
-                            sender: ip,
-                            target_mac: Mac::new([0; 6]),
-                            target: ip,
-                        };
-                        self.transmit_to(interface, Mac::BROADCAST, ethernet::ARP, announcement.emit());
-                    }
-                    IpAddr::V6(ip) => self.advertise(now, interface, ip),
-                }
+                self.announce_address(now, interface, address);
             }
         }
+    }
+
+    /// The same for one address.
+    pub(crate) fn announce_address(&mut self, now: Instant, interface: InterfaceId, address: IpAddr) {
+        match address {
+            IpAddr::V4(ip) => self.ask(interface, ip, ip, Mac::BROADCAST),
+            IpAddr::V6(ip) => self.advertise(now, interface, ip),
+        }
+    }
+
+    /// Asks who has an address without saying who asks: a probe (RFC 5227 section 2.1.1).
+    pub(crate) fn probe_v4(&mut self, interface: InterfaceId, ip: Ipv4Addr) {
+        self.ask(interface, Ipv4Addr::UNSPECIFIED, ip, Mac::BROADCAST);
+    }
+
+    fn ask(&mut self, interface: InterfaceId, sender: Ipv4Addr, target: Ipv4Addr, to: Mac) {
+        let sender_mac = self.interfaces[interface.0 as usize].mac;
+        let target_mac = Mac::new([0; 6]);
+        let request = Arp { operation: REQUEST, sender_mac, sender, target_mac, target };
+        self.transmit_to(interface, to, ethernet::ARP, request.emit());
     }
 
     /// Asks who has `ip`: everybody, or `target` alone to see whether it is still there.
@@ -133,14 +141,7 @@ impl Engine {
             IpAddr::V4(ip) => {
                 let own = &self.interfaces[interface.0 as usize];
                 let Some(IpAddr::V4(sender)) = own.source_for(ip.into(), ip.into()) else { return };
-                let request = Arp {
-                    operation: REQUEST,
-                    sender_mac: own.mac,
-                    sender,
-                    target_mac: Mac::new([0; 6]),
-                    target: ip,
-                };
-                self.transmit_to(interface, target.unwrap_or(Mac::BROADCAST), ethernet::ARP, request.emit());
+                self.ask(interface, sender, ip, target.unwrap_or(Mac::BROADCAST));
             }
             IpAddr::V6(ip) => self.solicit_v6(now, interface, ip, target),
         }

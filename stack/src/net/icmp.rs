@@ -94,8 +94,10 @@ impl Engine {
             [V6_ECHO_REPLY, 0, _, _, i0, i1, ..] => {
                 self.deliver_echo(packet, u16::from_be_bytes([i0, i1]), message);
             }
-            [ndp::SOLICITATION | ndp::ADVERTISEMENT, ..] if sender.is_some() => {
-                self.handle_ndp(now, interface, packet, message);
+            [ndp::SOLICITATION | ndp::ADVERTISEMENT, ..] => {
+                if let Some(sender) = sender {
+                    self.handle_ndp(now, interface, packet, message, sender);
+                }
             }
             [V6_UNREACHABLE, code, ..] => {
                 let error = match code {

@@ -3,6 +3,7 @@
 mod arp;
 pub(crate) mod checksum;
 pub mod cidr;
+pub(crate) mod dad;
 pub(crate) mod ethernet;
 pub(crate) mod extension;
 pub(crate) mod icmp;
@@ -15,8 +16,10 @@ pub mod neighbour;
 pub(crate) mod pmtu;
 pub(crate) mod reassembly;
 pub mod route;
+pub(crate) mod source;
 
 pub use cidr::Cidr;
+pub use dad::Testing;
 pub use mac::Mac;
 pub use neighbour::NeighbourTable;
-pub use route::{InterfaceId, Route, RouteTable};
+pub use route::{InterfaceId, Route, RouteKind, RouteTable};

@@ -62,6 +62,7 @@ impl Engine {
         interface: InterfaceId,
         packet: &Packet,
         message: &[u8],
+        sender: Mac,
     ) {
         let (IpAddr::V6(source), IpAddr::V6(destination)) = (packet.source, packet.destination) else {
             return;
@@ -77,9 +78,9 @@ impl Engine {
         }
         let options = &message[HEADER_LEN..];
         if message[0] == SOLICITATION {
-            self.handle_solicitation(now, interface, source, target, options);
+            self.handle_solicitation(now, interface, (source, sender), target, options);
         } else {
-            self.handle_advertisement(now, interface, destination, target, message[4], options);
+            self.handle_advertisement(now, interface, (destination, sender), target, message[4], options);
         }
     }
 
@@ -88,7 +89,7 @@ impl Engine {
         &mut self,
         now: Instant,
         interface: InterfaceId,
-        source: Ipv6Addr,
+        (source, sender): (Ipv6Addr, Mac),
         target: Ipv6Addr,
         options: &[u8],
     ) {
@@ -96,18 +97,24 @@ impl Engine {
             self.counters.malformed += 1;
             return;
         };
+        // RFC 4862 section 5.4.3: whoever asks without an address wants this one, too.
+        let probe = source.is_unspecified();
+        let claimer = mac.unwrap_or(sender);
+        if probe && self.is_claimed(now, interface, target.into(), claimer, true) {
+            return;
+        }
         if !self.interfaces[interface.0 as usize].has(target.into()) {
             return;
         }
-        // Section 7.2.4: a probe of duplicate address detection is answered to all nodes.
-        let probe = source.is_unspecified();
         if let Some(mac) = mac
             && !probe
         {
             self.learn(now, interface, source, mac, Evidence::Request);
         }
         let to = if probe { ALL_NODES } else { source };
-        let flags = if probe { OVERRIDE } else { SOLICITED | OVERRIDE };
+        // Section 7.2.4; RFC 4429 section 3.3: what is still being tested overrides nobody.
+        let override_ = if self.is_optimistic(interface, target.into()) { 0 } else { OVERRIDE };
+        let flags = if probe { override_ } else { SOLICITED | override_ };
         let hop = Hop { interface, next: to.into(), source: target.into() };
         self.send_ndp(now, hop, to, ADVERTISEMENT, flags, target);
     }
@@ -117,7 +124,7 @@ impl Engine {
         &mut self,
         now: Instant,
         interface: InterfaceId,
-        destination: Ipv6Addr,
+        (destination, sender): (Ipv6Addr, Mac),
         target: Ipv6Addr,
         flags: u8,
         options: &[u8],
@@ -129,7 +136,10 @@ impl Engine {
         };
         // Section 7.1.2: an advertisement to a group is never solicited. One of our own address is
         // somebody else's claim, which we do not follow.
-        if (solicited && destination.is_multicast()) || self.is_local(target.into()) {
+        if (solicited && destination.is_multicast())
+            || self.is_claimed(now, interface, target.into(), mac.unwrap_or(sender), false)
+            || self.is_local(target.into())
+        {
             return;
         }
         if let Some(mac) = mac {
@@ -168,14 +178,23 @@ impl Engine {
         self.send_ndp(now, hop, to, SOLICITATION, 0, ip);
     }
 
+    /// Asks for an address that we want, from no address (RFC 4862 section 5.4.2).
+    pub(crate) fn probe_v6(&mut self, now: Instant, interface: InterfaceId, ip: Ipv6Addr) {
+        let to = solicited_node(ip);
+        let hop = Hop { interface, next: to.into(), source: Ipv6Addr::UNSPECIFIED.into() };
+        self.send_ndp(now, hop, to, SOLICITATION, 0, ip);
+    }
+
     fn send_ndp(&mut self, now: Instant, hop: Hop, to: Ipv6Addr, kind: u8, flags: u8, target: Ipv6Addr) {
         let mac = self.interfaces[hop.interface.index() as usize].mac;
         let option = if kind == SOLICITATION { SOURCE_LINK_ADDRESS } else { TARGET_LINK_ADDRESS };
         let fill = |message: &mut [u8]| {
             message[..8].copy_from_slice(&[kind, 0, 0, 0, flags, 0, 0, 0]);
             message[8..24].copy_from_slice(&target.octets());
-            message[24..26].copy_from_slice(&[option, 1]);
-            message[26..32].copy_from_slice(&mac.octets());
+            if let Some(at) = message.get_mut(HEADER_LEN..MESSAGE_LEN) {
+                at[..2].copy_from_slice(&[option, 1]);
+                at[2..].copy_from_slice(&mac.octets());
+            }
         };
         let packet = Outgoing {
             hop,
@@ -184,6 +203,11 @@ impl Engine {
             protocol: checksum::ICMP6,
             ttl: HOP_LIMIT,
         };
-        self.send_packet(now, packet, MESSAGE_LEN, fill);
+        // RFC 4861 section 4.3, RFC 4429 section 3.3: no link-layer address goes with no address, nor with one that may be
+        // another's.
+        let bare = kind == SOLICITATION
+            && (hop.source.is_unspecified() || self.is_optimistic(hop.interface, hop.source));
+        let len = if bare { HEADER_LEN } else { MESSAGE_LEN };
+        self.send_packet(now, packet, len, fill);
     }
 }

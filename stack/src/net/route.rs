@@ -34,6 +34,30 @@ pub struct Route {
     pub interface: InterfaceId,
     /// Among prefixes of equal length, the lower is preferred.
     pub metric: u32,
+    /// What becomes of packets.
+    pub kind: RouteKind,
+}
+
+/// What becomes of packets on a route, as ip-route(8) has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RouteKind {
+    /// They are sent.
+    #[default]
+    Unicast,
+    /// They are dropped without a word; a sender here hears `EINVAL`.
+    Blackhole,
+    /// The host is called unreachable; a sender here hears `EHOSTUNREACH`.
+    Unreachable,
+    /// That is called forbidden; a sender here hears `EACCES`.
+    Prohibit,
+}
+
+impl Route {
+    /// A route to what is on the link of an interface.
+    #[must_use]
+    pub const fn on_link(destination: Cidr, interface: InterfaceId) -> Self {
+        Self { destination, gateway: None, interface, metric: 0, kind: RouteKind::Unicast }
+    }
 }
 
 /// The routes of a stack, both families.
@@ -82,11 +106,11 @@ impl RouteTable {
     }
 
     /// The route to `destination`: the longest prefix, then the lowest metric. `scope` leaves the routes
-    /// of one interface only, as `SO_BINDTODEVICE` and link-local destinations want.
+    /// of one interface only, as `SO_BINDTODEVICE` and link-local destinations want, and those that lead nowhere.
     #[must_use]
     pub fn lookup(&self, destination: IpAddr, scope: Option<InterfaceId>) -> Option<&Route> {
         self.routes.iter().find(|route| {
-            scope.is_none_or(|interface| route.interface == interface)
+            scope.is_none_or(|interface| route.interface == interface || route.kind != RouteKind::Unicast)
                 && route.destination.contains(destination)
         })
     }
@@ -123,6 +147,7 @@ mod tests {
             gateway: (!gateway.is_empty()).then(|| ip(gateway)),
             interface: InterfaceId(interface),
             metric,
+            kind: RouteKind::Unicast,
         }
     }
 
@@ -218,7 +243,7 @@ mod tests {
                 // Near the destination, or nothing would ever match.
                 let address = IpAddr::from((destination ^ (bits >> prefix_len.min(31))).to_be_bytes());
                 let destination = Cidr::new(address, prefix_len).unwrap();
-                let route = Route { destination, gateway: None, interface: InterfaceId(interface), metric };
+                let route = Route { metric, ..Route::on_link(destination, InterfaceId(interface)) };
                 table.add(route).unwrap();
             }
             let destination = IpAddr::from(destination.to_be_bytes());

@@ -358,6 +358,10 @@ impl Engine {
                 // A route or an address changed: the way may be another, the link stays the best guess.
                 let scope = stale.filter(|(hop, _)| is_scoped(hop.next)).map(|(hop, _)| hop.interface);
                 let Ok(hop) = self.route(tuple.remote, scope) else { return };
+                // Nor is anything sent from an address that is not ours any more.
+                if !self.is_local(tuple.local) {
+                    return;
+                }
                 if let Some(connection) = self.connection_mut(id) {
                     connection.hop = Some((hop, version));
                 }

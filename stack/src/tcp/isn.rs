@@ -25,6 +25,7 @@ pub(crate) enum Purpose {
     Cookie,
     Timestamp,
     Identification,
+    Delay,
 }
 
 impl Secret {

@@ -16,6 +16,7 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         malformed,
         bad_checksum,
         not_for_us,
+        address_conflicts,
         reassembly_requests,
         reassembly_oks,
         reassembly_fails,
@@ -38,7 +39,12 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         udp_overflows,
     } = snapshot.counters;
     group(f, "Link", &[("InFrames", frames_in), ("OutFrames", frames_out), ("LostFrames", frames_lost)])?;
-    let dropped = [("Malformed", malformed), ("BadChecksum", bad_checksum), ("NotForUs", not_for_us)];
+    let dropped = [
+        ("Malformed", malformed),
+        ("BadChecksum", bad_checksum),
+        ("NotForUs", not_for_us),
+        ("AddressConflicts", address_conflicts),
+    ];
     group(f, "Dropped", &dropped)?;
     // RFC 4293, both families together.
     let fragments = [

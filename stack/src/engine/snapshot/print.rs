@@ -4,12 +4,12 @@ use std::fmt::{self, Display, Formatter};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{Address, Interface, Neighbour, Route, Snapshot, Socket, State, Tcp, counters};
+use super::{Address, Interface, Neighbour, Origin, Route, Snapshot, Socket, Standing, State, Tcp, counters};
 use crate::engine::calls::wildcard;
 use crate::engine::endpoint::{Family, Kind};
 use crate::engine::interface::is_link_local;
 use crate::net::neighbour;
-use crate::net::route::InterfaceId;
+use crate::net::route::{InterfaceId, RouteKind};
 use crate::tcp::recovery::CongestionControl;
 
 impl Display for Snapshot {
@@ -50,7 +50,7 @@ fn link(f: &mut Formatter<'_>, interface: &Interface) -> fmt::Result {
 }
 
 fn address(f: &mut Formatter<'_>, snapshot: &Snapshot, known: &Address) -> fmt::Result {
-    let Address { interface, cidr } = known;
+    let Address { interface, cidr, origin, standing, preferred_for, valid_for } = known;
     let name = snapshot.interface_name(*interface);
     let family = if cidr.address().is_ipv4() { "inet" } else { "inet6" };
     write!(f, "{}: {name}    {family} {cidr}", interface.index())?;
@@ -62,11 +62,36 @@ fn address(f: &mut Formatter<'_>, snapshot: &Snapshot, known: &Address) -> fmt::
     if let Some(broadcast) = cidr.broadcast().filter(|_| scope != "host") {
         write!(f, " brd {broadcast}")?;
     }
-    writeln!(f, " scope {scope} {name}")
+    write!(f, " scope {scope}")?;
+    let origin = match origin {
+        Origin::Temporary => " temporary dynamic",
+        Origin::Leased | Origin::Advertised => " dynamic",
+        Origin::Configured | Origin::LinkLocal => "",
+    };
+    let standing = match standing {
+        Standing::Tentative => " tentative",
+        Standing::Optimistic => " optimistic",
+        Standing::Deprecated => " deprecated",
+        Standing::Duplicate => " dadfailed tentative",
+        Standing::Preferred => "",
+    };
+    write!(f, "{origin}{standing} {name}")?;
+    if let Some(valid) = valid_for {
+        let preferred =
+            preferred_for.map_or_else(|| "forever".to_owned(), |time| format!("{}sec", time.as_secs()));
+        write!(f, " valid_lft {}sec preferred_lft {preferred}", valid.as_secs())?;
+    }
+    writeln!(f)
 }
 
 fn route(f: &mut Formatter<'_>, snapshot: &Snapshot, known: &Route) -> fmt::Result {
-    let Route { destination, gateway, interface, source, metric } = known;
+    let Route { destination, gateway, interface, source, metric, kind } = known;
+    match kind {
+        RouteKind::Unicast => {}
+        RouteKind::Blackhole => write!(f, "blackhole ")?,
+        RouteKind::Unreachable => write!(f, "unreachable ")?,
+        RouteKind::Prohibit => write!(f, "prohibit ")?,
+    }
     if destination.prefix_len() == 0 {
         write!(f, "default")?;
     } else {
@@ -75,11 +100,14 @@ fn route(f: &mut Formatter<'_>, snapshot: &Snapshot, known: &Route) -> fmt::Resu
     if let Some(gateway) = gateway {
         write!(f, " via {gateway}")?;
     }
-    write!(f, " dev {}", snapshot.interface_name(*interface))?;
-    if gateway.is_none() {
+    let sent = *kind == RouteKind::Unicast;
+    if sent {
+        write!(f, " dev {}", snapshot.interface_name(*interface))?;
+    }
+    if sent && gateway.is_none() {
         write!(f, " scope link")?;
     }
-    if let Some(source) = source {
+    if let Some(source) = source.filter(|_| sent) {
         write!(f, " src {source}")?;
     }
     if *metric != 0 {

@@ -75,6 +75,15 @@ impl Connection {
         true
     }
 
+    /// The link takes packets of this size only, from now on. Says whether something is to be sent in shorter segments.
+    pub(crate) fn link_is_narrow(&mut self, mtu: u16) -> bool {
+        let narrower = mtu < self.tcb.path().mtu;
+        if narrower {
+            self.narrow(mtu);
+        }
+        narrower
+    }
+
     /// Long packets vanish, and nobody says why: shorter ones may pass (RFC 8899 section 4.3, RFC 2923 section 2.1).
     pub(super) fn suspect_path(&mut self) {
         let mtu = self.tcb.path().mtu;

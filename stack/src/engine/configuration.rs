@@ -1,0 +1,200 @@
+//! Interfaces and routes, added and removed while connections run.
+
+use std::net::IpAddr;
+
+use super::Engine;
+use super::address::Assignment;
+use super::endpoint::EndpointId;
+use super::interface::{Interface, InterfaceSettings, LOOPBACK, link_local};
+use crate::engine::address::Origin;
+use crate::error::Error;
+use crate::net::cidr::Cidr;
+use crate::net::mac::Mac;
+use crate::net::neighbour::NeighbourTable;
+use crate::net::route::{InterfaceId, Route, RouteKind};
+use crate::time::Instant;
+
+impl Engine {
+    /// Adds an interface, which makes its IPv6 link-local address itself.
+    ///
+    /// # Errors
+    /// [`Error::AddressInUse`] if there is one of that name.
+    pub fn add_interface(&mut self, settings: InterfaceSettings) -> Result<InterfaceId, Error> {
+        if self.interfaces.iter().any(|known| !known.removed && known.name == settings.name) {
+            return Err(Error::AddressInUse);
+        }
+        let id = InterfaceId(u32::try_from(self.interfaces.len()).map_err(|_| Error::NoBuffers)?);
+        let address = link_local(settings.mac);
+        self.interfaces.push(Interface::new(settings));
+        if let Some(cidr) = Cidr::new(address.into(), 64) {
+            let own = Assignment { origin: Origin::LinkLocal, ..Assignment::configured(cidr) };
+            self.assign(Instant::ZERO, id, own)?;
+        }
+        Ok(id)
+    }
+
+    /// Takes an interface from the stack, with its addresses, neighbours and routes; its number is not given again.
+    /// Connections that ran over it find another way, or none.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for loopback and where there is none.
+    pub fn remove_interface(&mut self, now: Instant, interface: InterfaceId) -> Result<(), Error> {
+        let known = self.interfaces.get_mut(interface.0 as usize);
+        let known = known.filter(|known| interface != LOOPBACK && !known.removed).ok_or(Error::Invalid)?;
+        known.removed = true;
+        known.up = false;
+        known.addresses.clear();
+        known.neighbours = NeighbourTable::new();
+        self.routes.remove_interface(interface);
+        self.addresses_changed(now, interface);
+        Ok(())
+    }
+
+    /// Adds a route. Without an interface, the one that reaches the gateway is taken.
+    ///
+    /// # Errors
+    /// [`Error::NetworkUnreachable`] if no interface reaches the gateway, [`Error::Invalid`] if the families
+    /// differ or there is no such interface, [`Error::AddressInUse`] if there is such a route.
+    pub fn add_route(
+        &mut self,
+        destination: Cidr,
+        gateway: Option<IpAddr>,
+        interface: Option<InterfaceId>,
+        metric: u32,
+    ) -> Result<(), Error> {
+        let interface = match (interface, gateway) {
+            (Some(interface), _) => interface,
+            (None, Some(gateway)) => {
+                let route = self.routes.lookup(gateway, None).filter(|route| route.gateway.is_none());
+                route.ok_or(Error::NetworkUnreachable)?.interface
+            }
+            (None, None) => return Err(Error::Invalid),
+        };
+        let known = self.interfaces.get(interface.0 as usize);
+        if interface == LOOPBACK || known.is_none_or(|known| known.removed) {
+            return Err(Error::Invalid);
+        }
+        let route = Route { gateway, metric, ..Route::on_link(destination, interface) };
+        self.enter_route(route)
+    }
+
+    /// Adds a route on which nothing is sent.
+    ///
+    /// # Errors
+    /// [`Error::AddressInUse`] if there is such a route, [`Error::Invalid`] for [`RouteKind::Unicast`].
+    pub fn add_barrier(&mut self, destination: Cidr, kind: RouteKind, metric: u32) -> Result<(), Error> {
+        if kind == RouteKind::Unicast {
+            return Err(Error::Invalid);
+        }
+        self.enter_route(Route { kind, metric, ..Route::on_link(destination, LOOPBACK) })
+    }
+
+    fn enter_route(&mut self, route: Route) -> Result<(), Error> {
+        if !self.routes.add(route)? {
+            return Err(Error::AddressInUse);
+        }
+        self.routes_changed();
+        Ok(())
+    }
+
+    /// Removes the best route to exactly that destination which is of the given kind, and, where they are given, has that
+    /// gateway and metric.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRoute`] if there is none.
+    pub fn remove_route(
+        &mut self,
+        destination: Cidr,
+        kind: RouteKind,
+        gateway: Option<IpAddr>,
+        metric: Option<u32>,
+    ) -> Result<(), Error> {
+        let network = destination.network();
+        let wanted = |route: &&Route| {
+            route.destination == network
+                && route.kind == kind
+                && (gateway.is_none() || route.gateway == gateway)
+                && metric.is_none_or(|metric| route.metric == metric)
+        };
+        let route = self.routes.iter().find(wanted).copied().ok_or(Error::NoSuchRoute)?;
+        self.routes.remove(&route);
+        self.routes_changed();
+        Ok(())
+    }
+
+    /// Sets a neighbour that nothing from the network changes.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where there is no such interface, or for an address that no single station can have.
+    pub fn add_neighbour(&mut self, interface: InterfaceId, address: IpAddr, mac: Mac) -> Result<(), Error> {
+        let known = self.interfaces.get_mut(interface.0 as usize);
+        let known = known.filter(|known| interface != LOOPBACK && !known.removed).ok_or(Error::Invalid)?;
+        if !mac.is_unicast() || address.is_multicast() || address.is_unspecified() {
+            return Err(Error::Invalid);
+        }
+        let waiting = known.neighbours.add_static(address, mac);
+        for frame in waiting {
+            self.transmit_to(interface, mac, crate::net::ethernet::ethertype(address), frame);
+        }
+        self.configuration_changed();
+        Ok(())
+    }
+
+    /// Forgets a neighbour, however it is known.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it is not known.
+    pub fn remove_neighbour(&mut self, interface: InterfaceId, address: IpAddr) -> Result<(), Error> {
+        let known = self.interfaces.get_mut(interface.0 as usize).ok_or(Error::Invalid)?;
+        let removed = known.neighbours.remove(address);
+        self.configuration_changed();
+        if removed { Ok(()) } else { Err(Error::Invalid) }
+    }
+
+    /// Changes the largest packet of an interface, in bytes. Connections over it shorten their segments.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] below 68 and where there is no such interface.
+    pub fn set_mtu(&mut self, interface: InterfaceId, mtu: u16) -> Result<(), Error> {
+        let known = self.interfaces.get_mut(interface.0 as usize).filter(|known| !known.removed);
+        // RFC 791 section 3.2.
+        known.filter(|_| mtu >= 68).ok_or(Error::Invalid)?.mtu = mtu;
+        let ids: Vec<_> = self.connections.values().copied().collect();
+        for id in ids {
+            if let Some(connection) = self.connection_mut(id)
+                && connection.hop.is_some_and(|(hop, _)| hop.interface == interface)
+                && connection.link_is_narrow(mtu)
+            {
+                self.want_transmit(id);
+            }
+        }
+        self.routes_changed();
+        Ok(())
+    }
+
+    /// The interface of that name.
+    #[must_use]
+    pub fn interface_by_name(&self, name: &str) -> Option<InterfaceId> {
+        let at = self.interfaces.iter().position(|known| !known.removed && known.name == name)?;
+        Some(InterfaceId(u32::try_from(at).ok()?))
+    }
+
+    /// From now on the endpoint has an event whenever an address, a route or a neighbour was set, or an address was found
+    /// to be good or a duplicate. Until it is closed.
+    pub fn watch_configuration(&mut self, id: EndpointId) {
+        self.watchers.push(id);
+    }
+
+    pub(crate) fn routes_changed(&mut self) {
+        self.routes_version += 1;
+        self.configuration_changed();
+    }
+
+    /// Tells those who watch.
+    pub(crate) fn configuration_changed(&mut self) {
+        let mut watchers = std::mem::take(&mut self.watchers);
+        watchers.retain(|id| self.endpoints.contains_key(*id));
+        watchers.iter().for_each(|id| self.notify(*id));
+        self.watchers = watchers;
+    }
+}
