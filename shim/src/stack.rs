@@ -112,6 +112,59 @@ impl Stack {
         }
     }
 
+    /// Changes the configuration while the stack runs: `ip=10.0.0.3/24` adds an address, `-ip=10.0.0.2/24` removes it, the same
+    /// for routes, neighbours and the rest of a configuration string. Either all of it happens or nothing. Connections stay;
+    /// what uses an address that is gone goes on when it comes back in time.
+    ///
+    /// ```
+    /// let stack = ioth::Stack::new("switch://configure-doc", "ip=10.0.0.1/24")?;
+    /// stack.configure("ip=10.0.1.1/24, route=10.9.0.0/16@10.0.1.9 metric 5, route=192.0.2.0/24@blackhole")?;
+    /// stack.configure("-ip=10.0.0.1/24")?;
+    /// let error = stack.configure("gw=10.0.0.9").unwrap_err();
+    /// assert!(error.to_string().contains("no interface reaches the gateway"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`SetupError`] says what could not be done, why, and what to do about it; for a stack of the kernel that ip(8)
+    /// configures it.
+    pub fn configure(&self, config: &str) -> Result<(), SetupError> {
+        self.own()?.configure(config).map_err(Into::into)
+    }
+
+    /// Adds an interface while the stack runs, with a configuration that concerns it alone. Gives its name: the one in the
+    /// VNL, or `name`, or one that was made up.
+    ///
+    /// ```
+    /// let stack = ioth::Stack::new("switch://one-doc", "ip=10.0.0.1/24")?;
+    /// assert_eq!(stack.add_interface("", "lan:switch://two-doc", "ip=10.1.0.1/24,mtu=1400")?, "lan");
+    /// stack.remove_interface("lan")?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`configure`](Self::configure), and when the link cannot be opened.
+    pub fn add_interface(&self, name: &str, vnl: &str, config: &str) -> Result<String, SetupError> {
+        let name = (!name.is_empty()).then_some(name);
+        self.own()?.add_interface(name, vnl, config).map_err(Into::into)
+    }
+
+    /// Takes an interface from the stack, with its addresses and routes, and closes its link.
+    ///
+    /// # Errors
+    /// As [`configure`](Self::configure), and where there is none of that name.
+    pub fn remove_interface(&self, name: &str) -> Result<(), SetupError> {
+        self.own()?.remove_interface(name).map_err(Into::into)
+    }
+
+    /// The stack behind the handle, to be configured.
+    fn own(&self) -> Result<&ioth_stack::Stack, SetupError> {
+        match &self.0 {
+            Which::Own(home) => home.reach().map_err(SetupError::Runtime),
+            Which::Kernel | Which::Namespace(_) => Err(SetupError::Foreign { vnl: self.name().to_owned() }),
+        }
+    }
+
     /// Its name: what the builder gave, or one that was made up; `kernel`, or that of the namespace.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -127,7 +180,7 @@ impl Stack {
     #[must_use]
     pub fn nameservers(&self) -> Vec<IpAddr> {
         match &self.0 {
-            Which::Own(home) => home.reach().map(|stack| stack.nameservers().to_vec()).unwrap_or_default(),
+            Which::Own(home) => home.reach().map(ioth_stack::Stack::nameservers).unwrap_or_default(),
             Which::Kernel | Which::Namespace(_) => Vec::new(),
         }
     }

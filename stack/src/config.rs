@@ -10,14 +10,21 @@
 //! | `ip` | address/prefix length | an address of the interface |
 //! | `mac` (`macaddr`) | address | its Ethernet address |
 //! | `mtu` | 68 to 65535 | its largest IP packet, in bytes |
+//! | `dad` | `off`, `optimistic`, `strict` | whether its addresses are tested for duplicates, and used meanwhile: [`Testing`] |
+//! | `neigh` | address@Ethernet address | a neighbour that is not asked for |
 //! | `capture` | file | where its frames are recorded, for Wireshark |
 //! | `impair` | `loss:1%,delay:20ms,…` | what happens to its frames on the way: [`Impairments`] |
 //! | `gw` | address | a default route |
-//! | `route` | network/prefix length@gateway | a route; without `@gateway`, for what is on a link |
+//! | `route` | network/prefix length@gateway | a route; see below |
 //! | `dns` | address | a name server |
 //! | `domain` | name | a domain in which short names are looked up |
 //! | `busy_poll` | time | how long a waiting caller polls before it sleeps |
+//! | `wait` | time | how long making a stack may take until its addresses are ready |
 //! | `linger` | time | how long queued data may take to be sent when the stack is dropped |
+//!
+//! The way of a route is a gateway, or an interface whose link has the destinations (without `@`, that of the first), or what
+//! becomes of packets that are not sent: `blackhole`, `unreachable`, `prohibit`. A metric may follow, and the lowest is
+//! preferred: `route=10.0.0.0/8@10.9.0.1 metric 5`.
 //!
 //! Times have a unit: `50us`; the units are `ns`, `us`, `ms` and `s`.
 
@@ -33,7 +40,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::link::impair::Impairments;
-use crate::net::{Cidr, Mac};
+use crate::net::{Cidr, Mac, RouteKind, Testing};
 
 /// What a configuration string says.
 ///
@@ -58,17 +65,42 @@ pub struct Config {
     pub interfaces: Vec<InterfaceConfig>,
     /// Gateways of default routes.
     pub gateways: Vec<IpAddr>,
-    /// Other routes: destinations, without host bits, and the gateway, if there is one. It is of the same
-    /// family.
-    pub routes: Vec<(Cidr, Option<IpAddr>)>,
+    /// Other routes.
+    pub routes: Vec<RouteConfig>,
     /// Name servers, the preferred one first.
     pub dns: Vec<IpAddr>,
     /// Domains in which short names are looked up, in this order.
     pub domains: Vec<String>,
     /// How long a waiting caller polls before it sleeps; costs a core for that long.
     pub busy_poll: Option<Duration>,
+    /// How long making a stack may take until its addresses are ready.
+    pub wait: Option<Duration>,
     /// How long queued data may take to be sent when the stack is dropped.
     pub linger: Option<Duration>,
+}
+
+/// What a configuration string says about one route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RouteConfig {
+    /// The destinations, without host bits.
+    pub destination: Cidr,
+    /// Where packets to them go.
+    pub way: Way,
+    /// Among routes to the same destinations, the lowest is preferred.
+    pub metric: u32,
+}
+
+/// Where packets on a route go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Way {
+    /// To a gateway of the same family.
+    Gateway(IpAddr),
+    /// To the link of the interface of that name; `None`: of the first.
+    Link(Option<String>),
+    /// Nowhere; never [`RouteKind::Unicast`].
+    Nowhere(RouteKind),
 }
 
 /// What a configuration string says about one interface.
@@ -83,6 +115,10 @@ pub struct InterfaceConfig {
     pub mac: Option<Mac>,
     /// Its largest IP packet, in bytes.
     pub mtu: Option<u16>,
+    /// Whether its addresses are tested for duplicates.
+    pub dad: Option<Testing>,
+    /// Neighbours that are not asked for.
+    pub neighbours: Vec<(IpAddr, Mac)>,
     /// Where its frames are recorded.
     pub capture: Option<PathBuf>,
     /// What happens to its frames on the way.
@@ -96,15 +132,27 @@ impl fmt::Display for Config {
             interface.push_items(&mut items);
         }
         items.extend(self.gateways.iter().map(|gateway| format!("gw={gateway}")));
-        items.extend(self.routes.iter().map(|(destination, gateway)| match gateway {
-            Some(gateway) => format!("route={destination}@{gateway}"),
-            None => format!("route={destination}"),
-        }));
+        items.extend(self.routes.iter().map(|route| format!("route={route}")));
         items.extend(self.dns.iter().map(|server| format!("dns={server}")));
         items.extend(self.domains.iter().map(|domain| format!("domain={domain}")));
         items.extend(self.busy_poll.map(|time| format!("busy_poll={}", show_time(time))));
+        items.extend(self.wait.map(|time| format!("wait={}", show_time(time))));
         items.extend(self.linger.map(|time| format!("linger={}", show_time(time))));
         f.write_str(&items.join(","))
+    }
+}
+
+impl fmt::Display for RouteConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { destination, way, metric } = self;
+        write!(f, "{destination}")?;
+        match way {
+            Way::Gateway(gateway) => write!(f, "@{gateway}")?,
+            Way::Link(None) => {}
+            Way::Link(Some(name)) => write!(f, "@{name}")?,
+            Way::Nowhere(kind) => write!(f, "@{kind}")?,
+        }
+        if *metric == 0 { Ok(()) } else { write!(f, " metric {metric}") }
     }
 }
 
@@ -114,6 +162,8 @@ impl InterfaceConfig {
         items.extend(self.addresses.iter().map(|address| format!("ip={address}")));
         items.extend(self.mac.map(|mac| format!("mac={mac}")));
         items.extend(self.mtu.map(|mtu| format!("mtu={mtu}")));
+        items.extend(self.dad.map(|testing| format!("dad={testing}")));
+        items.extend(self.neighbours.iter().map(|(address, mac)| format!("neigh={address}@{mac}")));
         items.extend(self.impair.as_ref().map(|impairments| format!("impair={impairments}")));
         items.extend(self.capture.as_ref().map(|file| format!("capture={}", file.display())));
     }

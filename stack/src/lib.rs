@@ -49,7 +49,9 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod builder;
 pub mod config;
+mod configure;
 mod datagram;
 mod driver;
 pub mod engine;
@@ -65,15 +67,17 @@ pub mod tcp;
 pub mod time;
 pub mod vnl;
 
+pub use builder::Builder;
 pub use config::Config;
 pub use driver::{Attachment, Cause, Context, Pump, Runtime};
 pub use engine::address::{Assignment, Origin, Standing};
+pub use engine::configuration::Teller;
 pub use engine::endpoint::{Accepted, EndpointId, Family, Kind, Options, Readiness, Received, Shutdown};
 pub use engine::snapshot::{self, Snapshot};
 pub use engine::{Counters, Engine, InterfaceSettings, Transmit};
 pub use error::Error;
 pub use setup_error::SetupError;
-pub use stack::{Builder, Stack};
+pub use stack::Stack;
 pub use tcp::isn::Secret;
 pub use tcp::keepalive::KeepAlive;
 pub use tcp::recovery::CongestionControl;

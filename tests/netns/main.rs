@@ -1,5 +1,6 @@
 //! Tests in network namespaces of their own; [`ioth_tests::netns`] says how to add one.
 
+mod configuration;
 mod floods;
 mod harness;
 mod net_script;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let tests = [
+        configuration::tests(),
         floods::tests(),
         harness::tests(),
         net_script::tests(),

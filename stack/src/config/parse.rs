@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Config, InterfaceConfig};
+use super::{Config, InterfaceConfig, RouteConfig, Way};
 use crate::link::impair::Impairments;
-use crate::net::{Cidr, Mac};
+use crate::net::{Cidr, Mac, RouteKind, Testing};
 use crate::setup_error::SetupError;
 
 /// What is wrong with an item, without the item.
@@ -18,7 +18,14 @@ impl FromStr for Config {
     type Err = SetupError;
 
     fn from_str(text: &str) -> Result<Self, SetupError> {
-        let mut parser = Parser::default();
+        Self::default().with(text)
+    }
+}
+
+impl Config {
+    /// This configuration with what another string says, which starts at the interface without a name.
+    pub(crate) fn with(&self, text: &str) -> Result<Self, SetupError> {
+        let mut parser = Parser { config: self.clone(), interface: None };
         for item in items(text) {
             let (key, value) = match item.split_once('=') {
                 Some((key, value)) => (key.trim_end(), Some(value.trim_start())),
@@ -52,7 +59,6 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The configuration so far, and the interface that the next items belong to.
-#[derive(Default)]
 struct Parser {
     config: Config,
     /// `None`: the one without a name.
@@ -75,6 +81,8 @@ impl Parser {
             "ip" => item.collect(&mut self.interface().addresses, interface_address),
             "mac" | "macaddr" => item.set(&mut self.interface().mac, mac),
             "mtu" => item.set(&mut self.interface().mtu, mtu),
+            "dad" => item.set(&mut self.interface().dad, testing),
+            "neigh" => item.collect(&mut self.interface().neighbours, neighbour),
             "capture" => item.set(&mut self.interface().capture, file),
             "impair" => item.set(&mut self.interface().impair, str::parse),
             "gw" => item.collect(&mut self.config.gateways, host),
@@ -82,6 +90,7 @@ impl Parser {
             "dns" => item.collect(&mut self.config.dns, host),
             "domain" => item.collect(&mut self.config.domains, domain),
             "busy_poll" => item.set(&mut self.config.busy_poll, time),
+            "wait" => item.set(&mut self.config.wait, time),
             "linger" => item.set(&mut self.config.linger, time),
             _ if NOT_YET.contains(&key) => Err("this version does not have it".to_owned()),
             _ => Err(format!("unknown key; the keys are {}", KEYS.join(" "))),
@@ -189,19 +198,54 @@ fn is_host(address: IpAddr) -> bool {
     !address.is_unspecified() && !address.is_multicast() && address != IpAddr::from([255; 4])
 }
 
-fn route(value: &str) -> Result<(Cidr, Option<IpAddr>), Problem> {
-    let (destination, gateway) = match value.split_once('@') {
-        Some((destination, gateway)) => (destination.trim_end(), Some(host(gateway.trim_start())?)),
-        None => (value, None),
+fn route(value: &str) -> Result<RouteConfig, Problem> {
+    let (value, metric) = match value.split_once(" metric ") {
+        None => (value, 0),
+        Some((value, metric)) => {
+            let metric = number(metric.trim()).and_then(|metric| u32::try_from(metric).ok());
+            (value.trim_end(), metric.ok_or("a metric is a number from 0 to 4294967295")?)
+        }
+    };
+    let (destination, way) = match value.split_once('@') {
+        Some((destination, way)) => (destination.trim_end(), self::way(way.trim_start())?),
+        None => (value, Way::Link(None)),
     };
     let destination: Cidr = parse(destination)?;
     if destination != destination.network() {
         return Err(format!("there are bits behind the prefix; is {} meant?", destination.network()));
     }
-    if gateway.is_some_and(|gateway| gateway.is_ipv4() != destination.address().is_ipv4()) {
+    if matches!(way, Way::Gateway(gateway) if gateway.is_ipv4() != destination.address().is_ipv4()) {
         return Err("destination and gateway are of different families".to_owned());
     }
-    Ok((destination, gateway))
+    Ok(RouteConfig { destination, way, metric })
+}
+
+fn way(value: &str) -> Result<Way, Problem> {
+    let kinds = [RouteKind::Blackhole, RouteKind::Unreachable, RouteKind::Prohibit];
+    if let Some(kind) = kinds.into_iter().find(|kind| kind.to_string() == value) {
+        return Ok(Way::Nowhere(kind));
+    }
+    // No name of an interface has a colon, and none that anybody would give looks like an IPv4 address.
+    let address =
+        value.contains([':', '/']) || value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if address {
+        host(value).map(Way::Gateway)
+    } else {
+        interface_name(value).map(|name| Way::Link(Some(name)))
+    }
+}
+
+fn testing(value: &str) -> Result<Testing, Problem> {
+    let all = [Testing::Off, Testing::Optimistic, Testing::Strict];
+    let known = all.into_iter().find(|testing| testing.to_string() == value);
+    known.ok_or_else(|| "off, optimistic or strict is wanted".to_owned())
+}
+
+fn neighbour(value: &str) -> Result<(IpAddr, Mac), Problem> {
+    let (address, station) = value
+        .split_once('@')
+        .ok_or("an address@Ethernet address is wanted, as 10.0.0.9@02:00:00:00:00:09")?;
+    Ok((host(address.trim_end())?, mac(station.trim_start())?))
 }
 
 fn mac(value: &str) -> Result<Mac, Problem> {
@@ -265,12 +309,14 @@ fn parse<T: FromStr<Err: ToString>>(value: &str) -> Result<T, Problem> {
 }
 
 /// The keys, as errors list them.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 16] = [
     "iface",
     "ip",
     "mac",
     "macaddr",
     "mtu",
+    "dad",
+    "neigh",
     "capture",
     "impair",
     "gw",
@@ -278,6 +324,7 @@ const KEYS: [&str; 13] = [
     "dns",
     "domain",
     "busy_poll",
+    "wait",
     "linger",
 ];
 /// Keys of iothconf that mean nothing here yet. An error is better than an interface without an address.

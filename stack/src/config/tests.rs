@@ -25,7 +25,8 @@ fn every_key_has_its_place() {
     let config = parse(
         "ip=10.0.0.2/24,ip=fd00::2/64,gw=10.0.0.1,gw=fd00::1,mac=02:00:00:00:00:01,mtu=1500,dns=10.0.0.1,\
          dns=fd00::53,domain=example.org,domain=lan,capture=/tmp/a=b.pcapng,impair=loss:1%,burst:3,delay:20ms,route=10.2.0.0/16@10.0.0.9,\
-         route=fd01::/48,busy_poll=50us,linger=5s",
+         route=fd01::/48,route=10.3.0.0/16@blackhole metric 7,route=10.4.0.0/16@eth1,dad=strict,\
+         neigh=10.0.0.9@02:00:00:00:00:09,busy_poll=50us,wait=2s,linger=5s",
     );
     let expected = Config {
         interfaces: vec![InterfaceConfig {
@@ -33,14 +34,26 @@ fn every_key_has_its_place() {
             addresses: vec![cidr("10.0.0.2/24"), cidr("fd00::2/64")],
             mac: Some(Mac::new([2, 0, 0, 0, 0, 1])),
             mtu: Some(1500),
+            dad: Some(Testing::Strict),
+            neighbours: vec![(ip("10.0.0.9"), Mac::new([2, 0, 0, 0, 0, 9]))],
             capture: Some("/tmp/a=b.pcapng".into()),
             impair: Some("loss:1%,burst:3,delay:20ms".parse().unwrap()),
         }],
         gateways: vec![ip("10.0.0.1"), ip("fd00::1")],
-        routes: vec![(cidr("10.2.0.0/16"), Some(ip("10.0.0.9"))), (cidr("fd01::/48"), None)],
+        routes: vec![
+            RouteConfig { destination: cidr("10.2.0.0/16"), way: Way::Gateway(ip("10.0.0.9")), metric: 0 },
+            RouteConfig { destination: cidr("fd01::/48"), way: Way::Link(None), metric: 0 },
+            RouteConfig {
+                destination: cidr("10.3.0.0/16"),
+                way: Way::Nowhere(RouteKind::Blackhole),
+                metric: 7,
+            },
+            RouteConfig { destination: cidr("10.4.0.0/16"), way: Way::Link(Some("eth1".into())), metric: 0 },
+        ],
         dns: vec![ip("10.0.0.1"), ip("fd00::53")],
         domains: vec!["example.org".to_owned(), "lan".to_owned()],
         busy_poll: Some(Duration::from_micros(50)),
+        wait: Some(Duration::from_secs(2)),
         linger: Some(Duration::from_secs(5)),
     };
     assert_eq!(config, expected);
@@ -130,8 +143,8 @@ fn errors_name_the_key_and_the_value() {
     );
     assert_eq!(
         error("colour=blue"),
-        "bad configuration colour=blue: unknown key; the keys are iface ip mac macaddr mtu capture impair gw route \
-         dns domain busy_poll linger"
+        "bad configuration colour=blue: unknown key; the keys are iface ip mac macaddr mtu dad neigh capture impair gw \
+         route dns domain busy_poll wait linger"
     );
     assert!(error("-x").starts_with("bad configuration -x=: unknown key"));
     assert!(error("IP=10.0.0.2/24").contains("unknown key"));
@@ -173,6 +186,15 @@ fn bad_values_are_refused() {
         ("route", "10.2.0.0/16@"),
         ("route", "10.2.0.0/16@fd00::1"),
         ("route", "10.2.0.0/16@10.0.0.9@10.0.0.8"),
+        ("route", "10.2.0.0/16@black hole"),
+        ("route", "10.2.0.0/16@10.0.0.9 metric"),
+        ("route", "10.2.0.0/16@10.0.0.9 metric -1"),
+        ("route", "10.2.0.0/16 metric 4294967296"),
+        ("dad", "on"),
+        ("neigh", "10.0.0.9"),
+        ("neigh", "10.0.0.9@ff:ff:ff:ff:ff:ff"),
+        ("neigh", "10.0.0.0/8@02:00:00:00:00:09"),
+        ("wait", "10"),
         ("busy_poll", "50"),
         ("busy_poll", "us"),
         ("busy_poll", "-1us"),
@@ -222,6 +244,13 @@ fn item() -> impl Strategy<Value = String> {
         }),
         (any::<std::net::Ipv6Addr>(), 0u8..=128)
             .prop_map(|(to, len)| format!("route={}", Cidr::new(to.into(), len).unwrap().network())),
+        (any::<std::net::Ipv4Addr>(), 0u8..=32, "(blackhole|unreachable|prohibit|eth[01])", any::<u32>())
+            .prop_map(|(to, len, way, metric)| {
+                format!("route={}@{way} metric {metric}", Cidr::new(to.into(), len).unwrap().network())
+            }),
+        (any::<IpAddr>(), any::<[u8; 6]>())
+            .prop_map(|(address, octets)| format!("neigh={address}@{}", Mac::new(octets))),
+        "(off|optimistic|strict)".prop_map(|testing| format!("dad={testing}")),
         any::<[u8; 6]>().prop_map(|octets| format!("mac={}", Mac::new(octets))),
         any::<u16>().prop_map(|mtu| format!("mtu={mtu}")),
         "[a-z0-9.-]{1,10}".prop_map(|name| format!("domain={name}")),
@@ -229,7 +258,7 @@ fn item() -> impl Strategy<Value = String> {
         "[^,]{1,10}".prop_map(|file| format!("capture={file}")),
         (any::<u64>(), "(ns|us|ms|s)").prop_map(|(count, unit)| format!("linger={count}{unit}")),
         (0u64..5_000, "(ns|us|ms|s)").prop_map(|(count, unit)| format!("busy_poll={count}{unit}")),
-        "-(ip|gw|mac|mtu|dns|domain|iface|capture|route|linger)(=[abc])?",
+        "-(ip|gw|mac|mtu|dns|domain|iface|capture|route|linger|dad|neigh|wait)(=[abc])?",
     ]
 }
 

@@ -15,9 +15,9 @@ use slotmap::KeyData;
 
 use super::attachment::{Attachments, Cause, Context};
 use super::runtime::{Message, Runtime};
-use crate::engine::Engine;
 use crate::engine::endpoint::EndpointId;
 use crate::engine::snapshot::Snapshot;
+use crate::engine::{Engine, InterfaceSettings};
 use crate::error::Error;
 use crate::link::Link;
 use crate::net::route::InterfaceId;
@@ -405,6 +405,45 @@ impl Shared {
                 self.core.lock().note(ready);
             }
         }
+    }
+
+    /// Adds an interface with its link while the stack runs.
+    pub(crate) fn add_interface(
+        self: &Arc<Self>,
+        settings: InterfaceSettings,
+        mut link: Box<dyn Link>,
+    ) -> Result<InterfaceId, Error> {
+        let mut core = self.core.lock();
+        let id = core.engine.add_interface(settings)?;
+        let data = EventData::new_u64(id.index().into());
+        if epoll::add(&self.epoll, link.as_fd(), data, EventFlags::IN).is_err() {
+            let _ = core.engine.remove_interface(self.now(), id);
+            core.links.push(None);
+            return Err(Error::NoBuffers);
+        }
+        let mut descriptors = self.runtime.descriptors();
+        link.descriptors().into_iter().for_each(|fd| descriptors.insert(fd));
+        drop(descriptors);
+        link.arm();
+        core.links.push(Some(link));
+        core.settle(self.now());
+        self.leave(&mut core);
+        Ok(id)
+    }
+
+    /// Takes an interface from the running stack and closes its link.
+    pub(crate) fn remove_interface(self: &Arc<Self>, id: InterfaceId) {
+        let mut core = self.core.lock();
+        // What is still to leave over it leaves.
+        core.settle(self.now());
+        let _ = core.engine.remove_interface(self.now(), id);
+        if let Some(link) = core.links.get_mut(id.index() as usize).and_then(Option::take) {
+            let _ = epoll::delete(&self.epoll, link.as_fd());
+            let mut descriptors = self.runtime.descriptors();
+            link.descriptors().into_iter().for_each(|fd| descriptors.remove(fd));
+        }
+        core.settle(self.now());
+        self.leave(&mut core);
     }
 
     /// Whether nothing is left to send.

@@ -1,5 +1,6 @@
 //! Interfaces and routes, added and removed while connections run.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::Engine;
@@ -14,7 +15,50 @@ use crate::net::neighbour::NeighbourTable;
 use crate::net::route::{InterfaceId, Route, RouteKind};
 use crate::time::Instant;
 
+/// Who told of name servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Teller {
+    /// A DHCP server (RFC 2132 sections 3.8, 3.17; RFC 3397).
+    Dhcp4,
+    /// A DHCPv6 server (RFC 3646).
+    Dhcp6,
+    /// A router's advertisement (RFC 8106).
+    Router,
+}
+
+/// Name servers and search domains that the network told of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Resolvers(BTreeMap<(InterfaceId, Teller), (Vec<IpAddr>, Vec<String>)>);
+
 impl Engine {
+    /// Notes the name servers and search domains that somebody on an interface tells of, in place of what it told before.
+    pub fn set_resolvers(
+        &mut self,
+        interface: InterfaceId,
+        teller: Teller,
+        servers: Vec<IpAddr>,
+        domains: Vec<String>,
+    ) {
+        if servers.is_empty() && domains.is_empty() {
+            self.resolvers.0.remove(&(interface, teller));
+        } else {
+            self.resolvers.0.insert((interface, teller), (servers, domains));
+        }
+        self.configuration_changed();
+    }
+
+    /// Name servers that the network told of, each once.
+    #[must_use]
+    pub fn learned_nameservers(&self) -> Vec<IpAddr> {
+        each_once(self.resolvers.0.values().flat_map(|(servers, _)| servers))
+    }
+
+    /// Search domains that the network told of, each once.
+    #[must_use]
+    pub fn learned_domains(&self) -> Vec<String> {
+        each_once(self.resolvers.0.values().flat_map(|(_, domains)| domains))
+    }
+
     /// Adds an interface, which makes its IPv6 link-local address itself.
     ///
     /// # Errors
@@ -46,6 +90,7 @@ impl Engine {
         known.addresses.clear();
         known.neighbours = NeighbourTable::new();
         self.routes.remove_interface(interface);
+        self.resolvers.0.retain(|(from, _), _| *from != interface);
         self.addresses_changed(now, interface);
         Ok(())
     }
@@ -179,6 +224,13 @@ impl Engine {
         Some(InterfaceId(u32::try_from(at).ok()?))
     }
 
+    /// The names of the interfaces but loopback, in order.
+    #[must_use]
+    pub fn interface_names(&self) -> Vec<String> {
+        let known = self.interfaces[1..].iter().filter(|known| !known.removed);
+        known.map(|known| known.name.clone()).collect()
+    }
+
     /// From now on the endpoint has an event whenever an address, a route or a neighbour was set, or an address was found
     /// to be good or a duplicate. Until it is closed.
     pub fn watch_configuration(&mut self, id: EndpointId) {
@@ -197,4 +249,14 @@ impl Engine {
         watchers.iter().for_each(|id| self.notify(*id));
         self.watchers = watchers;
     }
+}
+
+fn each_once<'a, T: PartialEq + Clone + 'a>(all: impl Iterator<Item = &'a T>) -> Vec<T> {
+    let mut unique = Vec::new();
+    for item in all {
+        if !unique.contains(item) {
+            unique.push(item.clone());
+        }
+    }
+    unique
 }

@@ -65,6 +65,7 @@ pub struct Engine {
     pub(crate) routes_version: u64,
     /// Endpoints that have an event when the configuration changes.
     watchers: Vec<EndpointId>,
+    resolvers: configuration::Resolvers,
     pub(crate) path_mtus: PathMtus,
     /// What was said of datagrams, which is forged more easily: of no account for connections.
     pub(crate) datagram_mtus: PathMtus,
@@ -140,6 +141,7 @@ impl Engine {
             routes: RouteTable::new(),
             routes_version: 0,
             watchers: Vec::new(),
+            resolvers: configuration::Resolvers::default(),
             path_mtus: PathMtus::default(),
             datagram_mtus: PathMtus::default(),
             endpoints: SlotMap::default(),

@@ -1,9 +1,10 @@
 //! Duplicate address detection: whether somebody else on the link has an address of ours. RFC 5227 for IPv4, RFC 4862
-//! section 5.4 for IPv6, RFC 4429 for addresses that are used while they are tested.
+//! section 5.4 for IPv6, much of RFC 4429 for addresses that are used while they are tested.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::cidr::Cidr;
 use super::mac::Mac;
 use super::route::InterfaceId;
 use crate::engine::Engine;
@@ -21,6 +22,16 @@ pub enum Testing {
     Optimistic,
     /// They are used when they were tested: after one to two seconds (IPv6), five to nine (IPv4).
     Strict,
+}
+
+impl std::fmt::Display for Testing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Off => "off",
+            Self::Optimistic => "optimistic",
+            Self::Strict => "strict",
+        })
+    }
 }
 
 /// The test of one address.
@@ -129,6 +140,20 @@ impl Engine {
         }
         self.addresses_changed(now, interface);
         self.continue_tests(now);
+    }
+
+    /// How the addresses of an interface are tested.
+    #[must_use]
+    pub fn testing(&self, interface: InterfaceId) -> Testing {
+        self.interfaces.get(interface.0 as usize).map_or(Testing::Off, |known| known.testing)
+    }
+
+    /// An address that the user gave and another station has, if there is one.
+    #[must_use]
+    pub fn duplicate(&self) -> Option<Cidr> {
+        let all = self.interfaces.iter().flat_map(|interface| &interface.addresses);
+        let taken = all.filter(|address| address.duplicate && address.origin == Origin::Configured);
+        taken.map(|address| address.cidr).next()
     }
 
     /// Whether an address of an interface may not be used yet.

@@ -203,10 +203,9 @@ impl Engine {
             protocol: checksum::ICMP6,
             ttl: HOP_LIMIT,
         };
-        // RFC 4861 section 4.3, RFC 4429 section 3.3: no link-layer address goes with no address, nor with one that may be
-        // another's.
-        let bare = kind == SOLICITATION
-            && (hop.source.is_unspecified() || self.is_optimistic(hop.interface, hop.source));
+        // RFC 4861 section 4.3. RFC 4429 section 3.3 would leave it out of what an optimistic address asks, too; but Linux
+        // answers no question to a group without it, and nobody on the link could be reached for a second.
+        let bare = kind == SOLICITATION && hop.source.is_unspecified();
         let len = if bare { HEADER_LEN } else { MESSAGE_LEN };
         self.send_packet(now, packet, len, fill);
     }

@@ -52,6 +52,18 @@ pub enum RouteKind {
     Prohibit,
 }
 
+impl std::fmt::Display for RouteKind {
+    /// The name that ip-route(8) has for it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Unicast => "unicast",
+            Self::Blackhole => "blackhole",
+            Self::Unreachable => "unreachable",
+            Self::Prohibit => "prohibit",
+        })
+    }
+}
+
 impl Route {
     /// A route to what is on the link of an interface.
     #[must_use]

@@ -86,11 +86,8 @@ fn address(f: &mut Formatter<'_>, snapshot: &Snapshot, known: &Address) -> fmt::
 
 fn route(f: &mut Formatter<'_>, snapshot: &Snapshot, known: &Route) -> fmt::Result {
     let Route { destination, gateway, interface, source, metric, kind } = known;
-    match kind {
-        RouteKind::Unicast => {}
-        RouteKind::Blackhole => write!(f, "blackhole ")?,
-        RouteKind::Unreachable => write!(f, "unreachable ")?,
-        RouteKind::Prohibit => write!(f, "prohibit ")?,
+    if *kind != RouteKind::Unicast {
+        write!(f, "{kind} ")?;
     }
     if destination.prefix_len() == 0 {
         write!(f, "default")?;
