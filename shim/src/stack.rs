@@ -185,6 +185,15 @@ impl Stack {
         }
     }
 
+    /// The domains in which short names are looked up, configured (`domain=`) or learned; none for a stack of the kernel.
+    #[must_use]
+    pub fn search_domains(&self) -> Vec<String> {
+        match &self.0 {
+            Which::Own(home) => home.reach().map(ioth_stack::Stack::search_domains).unwrap_or_default(),
+            Which::Kernel | Which::Namespace(_) => Vec::new(),
+        }
+    }
+
     /// Whether its sockets are plain sockets of the kernel.
     #[must_use]
     pub const fn is_kernel(&self) -> bool {

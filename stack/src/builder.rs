@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 
 use crate::config::{Config, InterfaceConfig};
 use crate::configure::{self, Opened};
-use crate::driver::Runtime;
 use crate::driver::core::Shared;
+use crate::driver::{Context, Runtime};
 use crate::engine::endpoint::{Family, Kind};
 use crate::engine::{Engine, InterfaceSettings};
 use crate::link::capture::Capture;
@@ -109,11 +109,10 @@ impl Builder {
 }
 
 impl Stack {
-    /// Waits until every address was tested and found good.
+    /// Waits until every address was tested and found good, and those that others give have come.
     pub(crate) fn wait_until_ready(&self, limit: Duration) -> Result<(), SetupError> {
         let deadline = Instant::now() + limit;
-        let pending = self.run(|context| context.engine.is_testing());
-        if !pending || limit.is_zero() {
+        if limit.is_zero() || self.run(|context| unready(context.engine).is_none()) {
             return self.check_duplicates();
         }
         // Whoever waits needs an endpoint that has the events.
@@ -122,18 +121,18 @@ impl Stack {
             context.engine.watch_configuration(id);
             id
         });
-        let ready =
-            self.wait(watcher, Some(deadline), |context| (!context.engine.is_testing()).then_some(()));
-        self.run(|context| context.engine.close(context.now, watcher));
+        let ready = |context: &mut Context<'_>| unready(context.engine).is_none().then_some(());
+        let ready = self.wait(watcher, Some(deadline), ready);
+        let missing = self.run(|context| {
+            context.engine.close(context.now, watcher);
+            unready(context.engine)
+        });
         self.check_duplicates()?;
-        ready.ok_or_else(|| SetupError::Config {
-            key: "dad".into(),
-            value: "strict".into(),
-            problem: format!(
-                "the addresses were not tested within {}; let it take longer with wait=",
-                crate::config::show_time(limit)
-            ),
-        })
+        let (None, Some((key, value, problem))) = (ready, missing) else { return Ok(()) };
+        let limit = crate::config::show_time(limit);
+        let problem =
+            format!("{problem} within {limit}; let it take longer with wait=, or not wait with wait=0s");
+        Err(SetupError::Config { key: key.into(), value, problem })
     }
 
     fn check_duplicates(&self) -> Result<(), SetupError> {
@@ -146,6 +145,15 @@ impl Stack {
             })
         })
     }
+}
+
+/// What is still waited for: the key that asked for it, its value, and what did not happen.
+fn unready(engine: &Engine) -> Option<(&'static str, String, String)> {
+    if engine.is_testing() {
+        return Some(("dad", "strict".to_owned(), "the addresses were not tested".to_owned()));
+    }
+    let name = engine.undiscovered()?;
+    Some(("slaac", String::new(), format!("no router told {name} of a prefix")))
 }
 
 /// Opens the link of an interface.

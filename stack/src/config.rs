@@ -11,6 +11,7 @@
 //! | `mac` (`macaddr`) | address | its Ethernet address |
 //! | `mtu` | 68 to 65535 | its largest IP packet, in bytes |
 //! | `dad` | `off`, `optimistic`, `strict` | whether its addresses are tested for duplicates, and used meanwhile: [`Testing`] |
+//! | `slaac` | nothing, or `temporary` | routers tell of prefixes, routes, name servers, MTU: [`Slaac`] |
 //! | `neigh` | address@Ethernet address | a neighbour that is not asked for |
 //! | `capture` | file | where its frames are recorded, for Wireshark |
 //! | `impair` | `loss:1%,delay:20ms,…` | what happens to its frames on the way: [`Impairments`] |
@@ -18,6 +19,7 @@
 //! | `route` | network/prefix length@gateway | a route; see below |
 //! | `dns` | address | a name server |
 //! | `domain` | name | a domain in which short names are looked up |
+//! | `identity` | text | what addresses by `slaac` follow from: the same text, the same addresses in every run |
 //! | `busy_poll` | time | how long a waiting caller polls before it sleeps |
 //! | `wait` | time | how long making a stack may take until its addresses are ready |
 //! | `linger` | time | how long queued data may take to be sent when the stack is dropped |
@@ -71,12 +73,23 @@ pub struct Config {
     pub dns: Vec<IpAddr>,
     /// Domains in which short names are looked up, in this order.
     pub domains: Vec<String>,
+    /// What addresses by `slaac` follow from.
+    pub identity: Option<String>,
     /// How long a waiting caller polls before it sleeps; costs a core for that long.
     pub busy_poll: Option<Duration>,
     /// How long making a stack may take until its addresses are ready.
     pub wait: Option<Duration>,
     /// How long queued data may take to be sent when the stack is dropped.
     pub linger: Option<Duration>,
+}
+
+/// Which addresses an interface makes from the prefixes of routers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slaac {
+    /// One that stays (RFC 7217).
+    Stable,
+    /// Another one, too, that packets are sent from, and that changes every day (RFC 8981).
+    Temporary,
 }
 
 /// What a configuration string says about one route.
@@ -117,6 +130,8 @@ pub struct InterfaceConfig {
     pub mtu: Option<u16>,
     /// Whether its addresses are tested for duplicates.
     pub dad: Option<Testing>,
+    /// Whether routers are asked for prefixes, routes and name servers.
+    pub slaac: Option<Slaac>,
     /// Neighbours that are not asked for.
     pub neighbours: Vec<(IpAddr, Mac)>,
     /// Where its frames are recorded.
@@ -135,6 +150,7 @@ impl fmt::Display for Config {
         items.extend(self.routes.iter().map(|route| format!("route={route}")));
         items.extend(self.dns.iter().map(|server| format!("dns={server}")));
         items.extend(self.domains.iter().map(|domain| format!("domain={domain}")));
+        items.extend(self.identity.as_ref().map(|text| format!("identity={text}")));
         items.extend(self.busy_poll.map(|time| format!("busy_poll={}", show_time(time))));
         items.extend(self.wait.map(|time| format!("wait={}", show_time(time))));
         items.extend(self.linger.map(|time| format!("linger={}", show_time(time))));
@@ -163,6 +179,10 @@ impl InterfaceConfig {
         items.extend(self.mac.map(|mac| format!("mac={mac}")));
         items.extend(self.mtu.map(|mtu| format!("mtu={mtu}")));
         items.extend(self.dad.map(|testing| format!("dad={testing}")));
+        items.extend(self.slaac.map(|slaac| match slaac {
+            Slaac::Stable => "slaac".to_owned(),
+            Slaac::Temporary => "slaac=temporary".to_owned(),
+        }));
         items.extend(self.neighbours.iter().map(|(address, mac)| format!("neigh={address}@{mac}")));
         items.extend(self.impair.as_ref().map(|impairments| format!("impair={impairments}")));
         items.extend(self.capture.as_ref().map(|file| format!("capture={}", file.display())));

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::builder;
-use crate::config::{Config, InterfaceConfig, RouteConfig, Way};
+use crate::config::{Config, InterfaceConfig, RouteConfig, Slaac, Way};
 use crate::driver::Context;
 use crate::engine::Engine;
 use crate::engine::address::Assignment;
@@ -136,7 +136,16 @@ fn change(context: &mut Context<'_>, old: &Config, new: &Config) -> Result<(), S
             let _ = engine.remove_address(now, *id, cidr.address());
         }
     }
+    if new.identity != old.identity {
+        engine.set_identity(new.identity.as_deref().unwrap_or_default());
+    }
     for (id, old, new) in &pairs {
+        if new.slaac != old.slaac {
+            engine.stop_discovery(now, *id);
+            if let Some(slaac) = new.slaac {
+                engine.start_discovery(now, *id, slaac == Slaac::Temporary);
+            }
+        }
         if new.mtu != old.mtu
             && let Some(mtu) = new.mtu
         {
@@ -194,6 +203,7 @@ struct Merged {
     neighbours: Vec<(IpAddr, crate::net::Mac)>,
     mtu: Option<u16>,
     dad: Option<Testing>,
+    slaac: Option<Slaac>,
 }
 
 impl Merged {
@@ -204,6 +214,7 @@ impl Merged {
             neighbours: all.iter().flat_map(|settings| settings.neighbours.iter().copied()).collect(),
             mtu: all.iter().find_map(|settings| settings.mtu),
             dad: all.iter().find_map(|settings| settings.dad),
+            slaac: all.iter().find_map(|settings| settings.slaac),
         }
     }
 }

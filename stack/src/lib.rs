@@ -61,6 +61,7 @@ pub mod net;
 pub mod ports;
 mod random;
 pub mod setup_error;
+mod slaac;
 mod stack;
 mod sys;
 pub mod tcp;

@@ -126,6 +126,19 @@ fn fragment(protocol: u8, how: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A message of Neighbour Discovery from the link, with a hop limit that counts.
+fn discovery(kind: u8, rest: &[u8]) -> Vec<u8> {
+    let mut bytes = [&MAC, &PEER_MAC, &[0x86, 0xdd, 0x60, 0, 0, 0][..]].concat();
+    bytes.extend((4 + rest.len() as u16).to_be_bytes());
+    bytes.extend([58, 255]);
+    // Of four routers.
+    bytes.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, kind >> 6]);
+    bytes.extend([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    bytes.extend([[134, 134, 135, 136, 137][usize::from(kind % 5)], 0, 0, 0]);
+    bytes.extend(rest);
+    bytes
+}
+
 struct Subject {
     engine: Engine,
     now: Instant,
@@ -139,6 +152,7 @@ struct Subject {
 impl Subject {
     fn new() -> Self {
         let mut engine = engine();
+        engine.start_discovery(Instant::ZERO, InterfaceId::new(1), true);
         let now = Instant::from_millis(1000);
         let listener = engine.open(Kind::Stream, Family::V6);
         // Small and large rings: with and without scaled windows.
@@ -187,11 +201,15 @@ impl Subject {
                 checksum::fix(&mut bytes);
                 self.arrive(Frame::from_slice(&bytes));
             }
-            // A packet from the peer, of any protocol; or a fragment of one.
+            // A packet from the peer, of any protocol; or a fragment of one; or a message of Neighbour Discovery.
             4 => {
                 let (protocol, len) = (data.number(), usize::from(data.number()));
                 let payload = data.take(len).to_vec();
-                if step & 0x40 == 0 {
+                if step & 0xc0 == 0xc0 {
+                    let mut bytes = discovery(protocol, &payload);
+                    checksum::fix(&mut bytes);
+                    self.arrive(Frame::from_slice(&bytes));
+                } else if step & 0x40 == 0 {
                     self.packet(protocol, &payload, false);
                 } else {
                     let bytes = fragment(protocol, data.word(), &payload);

@@ -28,6 +28,7 @@ mod ports;
 mod prediction;
 mod routes;
 mod segment_size;
+mod slaac;
 mod snapshot;
 mod stalls;
 mod states;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Config, InterfaceConfig, RouteConfig, Way};
+use super::{Config, InterfaceConfig, RouteConfig, Slaac, Way};
 use crate::link::impair::Impairments;
 use crate::net::{Cidr, Mac, RouteKind, Testing};
 use crate::setup_error::SetupError;
@@ -82,6 +82,7 @@ impl Parser {
             "mac" | "macaddr" => item.set(&mut self.interface().mac, mac),
             "mtu" => item.set(&mut self.interface().mtu, mtu),
             "dad" => item.set(&mut self.interface().dad, testing),
+            "slaac" => item.set_or(&mut self.interface().slaac, Slaac::Stable, slaac),
             "neigh" => item.collect(&mut self.interface().neighbours, neighbour),
             "capture" => item.set(&mut self.interface().capture, file),
             "impair" => item.set(&mut self.interface().impair, str::parse),
@@ -89,6 +90,7 @@ impl Parser {
             "route" => item.collect(&mut self.config.routes, route),
             "dns" => item.collect(&mut self.config.dns, host),
             "domain" => item.collect(&mut self.config.domains, domain),
+            "identity" => item.set(&mut self.config.identity, |text| Ok(text.to_owned())),
             "busy_poll" => item.set(&mut self.config.busy_poll, time),
             "wait" => item.set(&mut self.config.wait, time),
             "linger" => item.set(&mut self.config.linger, time),
@@ -146,6 +148,20 @@ impl Item<'_> {
         }
         *slot = if self.undo { None } else { value };
         Ok(())
+    }
+
+    /// A key that stands for a value when it has none.
+    fn set_or<T: PartialEq>(
+        self,
+        slot: &mut Option<T>,
+        alone: T,
+        parse: impl FnOnce(&str) -> Result<T, Problem>,
+    ) -> Result<(), Problem> {
+        if self.value.is_none() && !self.undo {
+            *slot = Some(alone);
+            return Ok(());
+        }
+        self.set(slot, parse)
     }
 
     /// A key that collects its values, each once.
@@ -241,6 +257,10 @@ fn testing(value: &str) -> Result<Testing, Problem> {
     known.ok_or_else(|| "off, optimistic or strict is wanted".to_owned())
 }
 
+fn slaac(value: &str) -> Result<Slaac, Problem> {
+    if value == "temporary" { Ok(Slaac::Temporary) } else { Err("nothing or temporary is wanted".to_owned()) }
+}
+
 fn neighbour(value: &str) -> Result<(IpAddr, Mac), Problem> {
     let (address, station) = value
         .split_once('@')
@@ -309,13 +329,14 @@ fn parse<T: FromStr<Err: ToString>>(value: &str) -> Result<T, Problem> {
 }
 
 /// The keys, as errors list them.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 18] = [
     "iface",
     "ip",
     "mac",
     "macaddr",
     "mtu",
     "dad",
+    "slaac",
     "neigh",
     "capture",
     "impair",
@@ -323,14 +344,15 @@ const KEYS: [&str; 16] = [
     "route",
     "dns",
     "domain",
+    "identity",
     "busy_poll",
     "wait",
     "linger",
 ];
 /// Keys of iothconf that mean nothing here yet. An error is better than an interface without an address.
-const NOT_YET: [&str; 17] = [
-    "dhcp", "dhcp4", "dhcpv4", "dhcp6", "dhcpv6", "rd", "rd6", "slaac", "auto", "auto4", "auto6", "eth",
-    "fqdn", "stack", "vnl", "debug", "ifindex",
+const NOT_YET: [&str; 16] = [
+    "dhcp", "dhcp4", "dhcpv4", "dhcp6", "dhcpv6", "rd", "rd6", "auto", "auto4", "auto6", "eth", "fqdn",
+    "stack", "vnl", "debug", "ifindex",
 ];
 const NOT_SET: &str = "nothing to undo: it was not set before";
 const NO_HOST: &str = "no host can have that address";

@@ -13,6 +13,7 @@ use crate::net::cidr::Cidr;
 use crate::net::mac::Mac;
 use crate::net::neighbour::NeighbourTable;
 use crate::net::route::{InterfaceId, Route, RouteKind};
+use crate::tcp::isn::Secret;
 use crate::time::Instant;
 
 /// Who told of name servers.
@@ -88,6 +89,7 @@ impl Engine {
         known.removed = true;
         known.up = false;
         known.addresses.clear();
+        known.discovery = None;
         known.neighbours = NeighbourTable::new();
         self.routes.remove_interface(interface);
         self.resolvers.0.retain(|(from, _), _| *from != interface);
@@ -204,17 +206,34 @@ impl Engine {
         let known = self.interfaces.get_mut(interface.0 as usize).filter(|known| !known.removed);
         // RFC 791 section 3.2.
         known.filter(|_| mtu >= 68).ok_or(Error::Invalid)?.mtu = mtu;
+        self.narrow_connections(interface, |_| mtu);
+        self.routes_changed();
+        Ok(())
+    }
+
+    /// Changes the largest packet of IPv6 on an interface.
+    pub(crate) fn set_mtu_v6(&mut self, interface: InterfaceId, mtu: u16) {
+        if let Some(known) = self.interfaces.get_mut(interface.0 as usize)
+            && known.mtu_v6 != Some(mtu)
+        {
+            known.mtu_v6 = Some(mtu);
+            self.narrow_connections(interface, |v6| if v6 { mtu } else { u16::MAX });
+            self.routes_changed();
+        }
+    }
+
+    /// What is under way on the connections over an interface is sent again in segments that fit.
+    fn narrow_connections(&mut self, interface: InterfaceId, mtu: impl Fn(bool) -> u16) {
         let ids: Vec<_> = self.connections.values().copied().collect();
         for id in ids {
             if let Some(connection) = self.connection_mut(id)
-                && connection.hop.is_some_and(|(hop, _)| hop.interface == interface)
-                && connection.link_is_narrow(mtu)
+                && let Some((hop, _)) = connection.hop
+                && hop.interface == interface
+                && connection.link_is_narrow(mtu(hop.next.is_ipv6()))
             {
                 self.want_transmit(id);
             }
         }
-        self.routes_changed();
-        Ok(())
     }
 
     /// The interface of that name.
@@ -222,6 +241,12 @@ impl Engine {
     pub fn interface_by_name(&self, name: &str) -> Option<InterfaceId> {
         let at = self.interfaces.iter().position(|known| !known.removed && known.name == name)?;
         Some(InterfaceId(u32::try_from(at).ok()?))
+    }
+
+    /// What stable addresses follow from (RFC 7217): with the same text, the same network and the same name of the interface they
+    /// are the same in every run. Without it they are the same while the stack lives.
+    pub fn set_identity(&mut self, text: &str) {
+        self.identity = (!text.is_empty()).then(|| Secret::from_text(text));
     }
 
     /// The names of the interfaces but loopback, in order.

@@ -8,6 +8,7 @@ use crate::net::mac::Mac;
 use crate::net::neighbour::NeighbourTable;
 use crate::net::route::InterfaceId;
 use crate::net::source::{self, Candidate};
+use crate::slaac::discovery::Discovery;
 use crate::time::Instant;
 
 /// Number of the loopback interface.
@@ -41,6 +42,10 @@ pub(crate) struct Interface {
     /// When something happens to one of them by itself.
     pub(crate) address_deadline: Option<Instant>,
     pub(crate) testing: Testing,
+    /// What routers say of packets of IPv6 (RFC 4861 section 4.6.4).
+    pub(crate) mtu_v6: Option<u16>,
+    /// While it learns from routers.
+    pub(crate) discovery: Option<Box<Discovery>>,
     /// Whether it was taken from the stack: it only keeps its number from being given again.
     pub(crate) removed: bool,
     pub(crate) neighbours: NeighbourTable,
@@ -59,6 +64,8 @@ impl Interface {
             addresses: Vec::new(),
             address_deadline: None,
             testing: Testing::Off,
+            mtu_v6: None,
+            discovery: None,
             removed: false,
             neighbours: NeighbourTable::new(),
         }
@@ -73,6 +80,11 @@ impl Interface {
             temporary: address.origin == Origin::Temporary,
         });
         source::choose(candidates, next_hop, destination)
+    }
+
+    /// The largest packet of a family, in bytes.
+    pub(crate) fn mtu_of(&self, v6: bool) -> u16 {
+        self.mtu_v6.filter(|_| v6).map_or(self.mtu, |mtu| mtu.min(self.mtu))
     }
 
     /// The addresses that it may use.

@@ -66,6 +66,8 @@ pub struct Engine {
     /// Endpoints that have an event when the configuration changes.
     watchers: Vec<EndpointId>,
     resolvers: configuration::Resolvers,
+    /// What stable addresses follow from, if the user says so.
+    pub(crate) identity: Option<Secret>,
     pub(crate) path_mtus: PathMtus,
     /// What was said of datagrams, which is forged more easily: of no account for connections.
     pub(crate) datagram_mtus: PathMtus,
@@ -142,6 +144,7 @@ impl Engine {
             routes_version: 0,
             watchers: Vec::new(),
             resolvers: configuration::Resolvers::default(),
+            identity: None,
             path_mtus: PathMtus::default(),
             datagram_mtus: PathMtus::default(),
             endpoints: SlotMap::default(),
@@ -187,6 +190,7 @@ impl Engine {
         self.expire_fragments(now);
         self.expire_addresses(now);
         self.continue_tests(now);
+        self.continue_discovery(now);
         for index in 0..self.interfaces.len() {
             if self.interfaces[index].neighbours.poll_timeout().is_some_and(|at| at <= now) {
                 self.interfaces[index].neighbours.handle_timeout(now);
@@ -201,7 +205,8 @@ impl Engine {
         while let Some(action) = self.interfaces[index].neighbours.poll_action() {
             match action {
                 Action::Solicit { ip, target } => self.solicit(now, id, ip, target),
-                Action::Failed { frames, .. } => {
+                Action::Failed { ip, frames } => {
+                    self.suspect_router(id, ip);
                     for frame in frames {
                         self.undeliverable(now, &frame);
                     }
@@ -240,7 +245,11 @@ impl Engine {
         let neighbours = self.interfaces.iter().filter_map(|interface| interface.neighbours.poll_timeout());
         let fragments = self.reassembly.iter().filter_map(Reassembly::poll_timeout);
         let addresses = self.interfaces.iter().filter_map(|interface| interface.address_deadline);
-        let times = neighbours.chain(addresses).chain(fragments).chain(self.timers.next());
+        let times = neighbours
+            .chain(addresses)
+            .chain(self.discovery_deadline())
+            .chain(fragments)
+            .chain(self.timers.next());
         times.chain(self.time_wait.poll_timeout()).min()
     }
 

@@ -132,7 +132,7 @@ impl Engine {
 
     /// The largest packet that gets over `hop` to `destination` in one piece, as far as is known.
     fn mtu_to(&self, now: Instant, hop: Hop, destination: IpAddr) -> usize {
-        let own = self.interfaces[hop.interface.0 as usize].mtu;
+        let own = self.interfaces[hop.interface.0 as usize].mtu_of(destination.is_ipv6());
         let said = [&self.path_mtus, &self.datagram_mtus].map(|paths| paths.of(now, destination));
         said.into_iter().flatten().fold(own, u16::min).into()
     }

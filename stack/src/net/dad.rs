@@ -228,6 +228,7 @@ impl Engine {
             address.duplicate = true;
             self.counters.address_conflicts += 1;
             self.addresses_changed(now, interface);
+            self.replace_duplicates(now, interface);
             return true;
         }
         if probe {

@@ -94,6 +94,9 @@ impl Engine {
             [V6_ECHO_REPLY, 0, _, _, i0, i1, ..] => {
                 self.deliver_echo(packet, u16::from_be_bytes([i0, i1]), message);
             }
+            [ndp::ROUTER_ADVERTISEMENT, ..] if sender.is_some() => {
+                self.handle_router_advertisement(now, interface, (packet.source, packet.ttl), message);
+            }
             [ndp::SOLICITATION | ndp::ADVERTISEMENT, ..] => {
                 if let Some(sender) = sender {
                     self.handle_ndp(now, interface, packet, message, sender);

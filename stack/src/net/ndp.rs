@@ -10,11 +10,14 @@ use super::{checksum, ethernet};
 use crate::engine::Engine;
 use crate::engine::interface::solicited_node;
 use crate::engine::output::{Hop, Outgoing};
+use crate::slaac::discovery::ALL_ROUTERS;
 use crate::time::Instant;
 
 /// Message types (RFC 4861 section 4).
 pub(crate) const SOLICITATION: u8 = 135;
 pub(crate) const ADVERTISEMENT: u8 = 136;
+const ROUTER_SOLICITATION: u8 = 133;
+pub(crate) const ROUTER_ADVERTISEMENT: u8 = 134;
 
 /// Options (RFC 4861 section 4.6).
 const SOURCE_LINK_ADDRESS: u8 = 1;
@@ -143,13 +146,23 @@ impl Engine {
             return;
         }
         if let Some(mac) = mac {
+            if solicited {
+                self.trust_router(interface, target.into());
+            }
             let evidence = Evidence::Reply { solicited, override_: flags & OVERRIDE != 0 };
             self.learn(now, interface, target, mac, evidence);
         }
     }
 
     /// Enters a neighbour and sends what waited for it.
-    fn learn(&mut self, now: Instant, interface: InterfaceId, ip: Ipv6Addr, mac: Mac, evidence: Evidence) {
+    pub(crate) fn learn(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        ip: Ipv6Addr,
+        mac: Mac,
+        evidence: Evidence,
+    ) {
         let neighbours = &mut self.interfaces[interface.0 as usize].neighbours;
         for frame in neighbours.learn(now, ip.into(), mac, evidence) {
             self.transmit_to(interface, mac, ethernet::IPV6, frame);
@@ -183,6 +196,25 @@ impl Engine {
         let to = solicited_node(ip);
         let hop = Hop { interface, next: to.into(), source: Ipv6Addr::UNSPECIFIED.into() };
         self.send_ndp(now, hop, to, SOLICITATION, 0, ip);
+    }
+
+    /// Asks all routers (RFC 4861 section 4.1). The link-layer address goes with an address that was tested only.
+    pub(crate) fn solicit_routers(&mut self, now: Instant, interface: InterfaceId) {
+        let own = &self.interfaces[interface.0 as usize];
+        let to = IpAddr::V6(ALL_ROUTERS);
+        let source = own.source_for(to, to).unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        let mac = own.mac;
+        let bare = source.is_unspecified() || self.is_optimistic(interface, source);
+        let fill = |message: &mut [u8]| {
+            message[..8].copy_from_slice(&[ROUTER_SOLICITATION, 0, 0, 0, 0, 0, 0, 0]);
+            if let Some(option) = message.get_mut(8..16) {
+                option[..2].copy_from_slice(&[SOURCE_LINK_ADDRESS, 1]);
+                option[2..].copy_from_slice(&mac.octets());
+            }
+        };
+        let hop = Hop { interface, next: to, source };
+        let packet = Outgoing { hop, source, destination: to, protocol: checksum::ICMP6, ttl: HOP_LIMIT };
+        self.send_packet(now, packet, if bare { 8 } else { 16 }, fill);
     }
 
     fn send_ndp(&mut self, now: Instant, hop: Hop, to: Ipv6Addr, kind: u8, flags: u8, target: Ipv6Addr) {

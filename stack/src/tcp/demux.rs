@@ -343,7 +343,8 @@ impl Engine {
     pub(crate) fn path(&self, now: Instant, hop: &Hop, destination: IpAddr) -> Path {
         let interface = &self.interfaces[hop.interface.0 as usize];
         let known = self.path_mtus.of(now, destination).unwrap_or(u16::MAX);
-        Path { mtu: interface.mtu.min(known), offload: interface.offload, v6: hop.next.is_ipv6() }
+        let v6 = hop.next.is_ipv6();
+        Path { mtu: interface.mtu_of(v6).min(known), offload: interface.offload, v6 }
     }
 
     /// Gives a segment its real headers and sends it.

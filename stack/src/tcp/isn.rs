@@ -26,6 +26,8 @@ pub(crate) enum Purpose {
     Timestamp,
     Identification,
     Delay,
+    StableIdentifier,
+    TemporaryIdentifier,
 }
 
 impl Secret {
@@ -63,6 +65,20 @@ impl Secret {
     pub(crate) fn timestamp_offset(&self, local: SocketAddr, remote: SocketAddr) -> u32 {
         let ends = [SocketAddr::new(local.ip(), 0), SocketAddr::new(remote.ip(), 0)];
         self.hash(Purpose::Timestamp, &ends, 0) as u32
+    }
+
+    /// The secret that a text stands for. It is as hard to guess as the text.
+    pub(crate) fn from_text(text: &str) -> Self {
+        let half = |which: u8| Self([which; 16]).hash_bytes(Purpose::Seed, text.as_bytes());
+        Self((u128::from(half(0)) << 64 | u128::from(half(1))).to_le_bytes())
+    }
+
+    /// SipHash-2-4 of the purpose and some bytes.
+    pub(crate) fn hash_bytes(&self, purpose: Purpose, bytes: &[u8]) -> u64 {
+        let mut hasher = SipHasher24::new_with_key(&self.0);
+        hasher.write(&[purpose as u8]);
+        hasher.write(bytes);
+        hasher.finish()
     }
 
     /// SipHash-2-4 of the addresses, whose number follows from the purpose, and a number. An IPv4 address
