@@ -1,11 +1,11 @@
 //! Tests in network namespaces of their own; [`ioth_tests::netns`] says how to add one.
 
+mod advertisements;
 mod configuration;
 mod floods;
 mod harness;
 mod net_script;
 mod processes;
-mod routers;
 mod set_up;
 mod snapshots;
 mod stacks;
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         harness::tests(),
         net_script::tests(),
         processes::tests(),
-        routers::tests(),
+        advertisements::tests(),
         set_up::tests(),
         snapshots::tests(),
         stacks::tests(),
