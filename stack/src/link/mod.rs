@@ -5,7 +5,7 @@ pub mod frame;
 pub mod impair;
 mod open;
 mod pool;
-mod split;
+pub(crate) mod split;
 pub mod switch;
 pub mod tap;
 pub mod tap_plain;

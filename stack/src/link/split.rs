@@ -40,6 +40,9 @@ fn segment(whole: &Frame, packet: &Packet, headers: usize, index: usize, size: u
     out[..headers].copy_from_slice(&bytes[..headers]);
     out[headers..].copy_from_slice(payload);
     set_length(out, packet);
+    if packet.source.is_ipv4() {
+        set_identification(&mut out[packet.header..packet.payload], index);
+    }
     let tcp = &mut out[packet.payload..];
     if let Some(seq) = tcp[SEQ..].first_chunk_mut::<4>() {
         // Modulo 2^32, as sequence numbers are.
@@ -69,6 +72,20 @@ fn set_length(frame: &mut [u8], packet: &Packet) {
         let payload = len(packet.header + ip::V6_HEADER_LEN);
         frame[packet.header + 4..packet.header + 6].copy_from_slice(&payload);
     }
+}
+
+/// Gives the segment with that index a number of its own if it may be cut further (RFC 6864 section 4.2).
+fn set_identification(header: &mut [u8], index: usize) {
+    const DONT_FRAGMENT: u8 = 0x40;
+    if header[6] & DONT_FRAGMENT != 0 {
+        return;
+    }
+    let (before, check) =
+        (u16::from_be_bytes([header[4], header[5]]), u16::from_be_bytes([header[10], header[11]]));
+    // Modulo 2^16, as Linux counts them.
+    let after = before.wrapping_add(index as u16);
+    header[4..6].copy_from_slice(&after.to_be_bytes());
+    header[10..12].copy_from_slice(&checksum::update(check, before, after).to_be_bytes());
 }
 
 /// Completes a partial checksum (virtio 1.2, 5.1.6.2); false when it lies outside of the frame.
