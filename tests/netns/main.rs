@@ -5,6 +5,7 @@ mod floods;
 mod harness;
 mod net_script;
 mod processes;
+mod routers;
 mod set_up;
 mod snapshots;
 mod stacks;
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         harness::tests(),
         net_script::tests(),
         processes::tests(),
+        routers::tests(),
         set_up::tests(),
         snapshots::tests(),
         stacks::tests(),

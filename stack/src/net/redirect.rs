@@ -240,6 +240,6 @@ impl Engine {
 const V6_LEN: usize = 40;
 /// Destinations that are remembered, either way.
 const MOST: usize = 1024;
-/// Between two redirects about one destination to one sender (RFC 4861 section 8.2): a second, as a router of Linux waits at
-/// least before it says the same again.
+/// Between two redirects about one destination to one sender (RFC 4861 section 8.2). It may need a second one: Linux only
+/// looks for the new router when it hears the first.
 const PAUSE: Duration = Duration::from_secs(1);
