@@ -9,6 +9,7 @@ mod routers;
 mod set_up;
 mod snapshots;
 mod stacks;
+mod vlans;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         set_up::tests(),
         snapshots::tests(),
         stacks::tests(),
+        vlans::tests(),
     ];
     ioth_tests::netns::run(tests.concat())
 }

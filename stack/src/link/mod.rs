@@ -10,6 +10,7 @@ pub mod switch;
 pub mod tap;
 pub mod tap_plain;
 mod tun_device;
+pub mod vlan;
 mod vnet_header;
 
 use std::fmt;
