@@ -126,6 +126,18 @@ fn fragment(protocol: u8, how: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Makes a packet one for the network behind the engine.
+fn forwarded(bytes: &mut [u8]) {
+    if bytes[14] >> 4 == 6 {
+        bytes[43] = 1;
+        return;
+    }
+    bytes[31] = 1;
+    bytes[24..26].fill(0);
+    let check = !checksum::sum(&bytes[14..34]);
+    bytes[24..26].copy_from_slice(&check.to_be_bytes());
+}
+
 struct Subject {
     engine: Engine,
     now: Instant,
@@ -139,6 +151,12 @@ struct Subject {
 impl Subject {
     fn new() -> Self {
         let mut engine = engine();
+        let mac = Mac::new([2, 0, 0, 0, 0, 3]);
+        let behind = InterfaceSettings { name: "eth1".to_owned(), mac, mtu: 600, offload: false };
+        let behind = engine.add_interface(behind).unwrap();
+        for address in ["10.1.0.254/24", "fd00:0:1::254/64"] {
+            engine.add_address(behind, address.parse().unwrap()).unwrap();
+        }
         let now = Instant::from_millis(1000);
         let listener = engine.open(Kind::Stream, Family::V6);
         // Small and large rings: with and without scaled windows.
@@ -187,16 +205,18 @@ impl Subject {
                 checksum::fix(&mut bytes);
                 self.arrive(Frame::from_slice(&bytes));
             }
-            // A packet from the peer, of any protocol; or a fragment of one.
+            // A packet from the peer, of any protocol; or a fragment of one. For us or for somebody behind us.
             4 => {
                 let (protocol, len) = (data.number(), usize::from(data.number()));
                 let payload = data.take(len).to_vec();
-                if step & 0x40 == 0 {
-                    self.packet(protocol, &payload, false);
-                } else {
-                    let bytes = fragment(protocol, data.word(), &payload);
-                    self.arrive(Frame::from_slice(&bytes));
+                let mut bytes = match step & 0x40 {
+                    0 => packet(protocol, &payload),
+                    _ => fragment(protocol, data.word(), &payload),
+                };
+                if step & 0x80 != 0 {
+                    forwarded(&mut bytes);
                 }
+                self.arrive(Frame::from_slice(&bytes));
             }
             // A segment of the connection that spoke last, near its numbers.
             5..=8 => {
@@ -249,6 +269,7 @@ impl Subject {
                     self.connect();
                 }
             }
+            _ if step & 0xe0 == 0xe0 => self.engine.set_forwarding(step & 0x10 != 0),
             _ => self.end_one(data.number()),
         }
     }

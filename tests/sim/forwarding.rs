@@ -1,6 +1,7 @@
 //! Stacks that are routers (RFC 1812 section 5, RFC 8200 sections 3 and 5): a chain of three between two hosts.
 
 mod chain;
+mod hostile;
 mod redirects;
 mod refused;
 mod super_frames;

@@ -186,6 +186,22 @@ mod tests {
     }
 
     #[test]
+    fn segments_that_may_be_cut_have_numbers_rfc_6864_4_2() {
+        for (flags, numbers) in [(0x40, [0xffff, 0xffff, 0xffff]), (0, [0xffff, 0, 1])] {
+            let mut whole = super_frame("10.0.0.1", "10.0.0.2", 4000, 1460);
+            let header = &mut whole.bytes_mut()[14..34];
+            header[4..8].copy_from_slice(&[0xff, 0xff, flags, 0]);
+            header[10..12].fill(0);
+            let sum = checksum::of(header);
+            header[10..12].copy_from_slice(&sum.to_be_bytes());
+            let frames = split(whole);
+            let number = |frame: &Frame| u16::from_be_bytes([frame.bytes()[18], frame.bytes()[19]]);
+            assert_eq!(frames.iter().map(number).collect::<Vec<_>>(), numbers);
+            assert!(frames.iter().all(|frame| checksum::of(&frame.bytes()[14..34]) == 0));
+        }
+    }
+
+    #[test]
     fn an_ordinary_frame_gets_its_checksum() {
         let mut frame = super_frame("10.0.0.1", "10.0.0.2", 100, 1460);
         frame.segmentation = None;
