@@ -16,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
         the_traceroute_of_the_kernel_shows_a_stack,
         the_traceroute_of_the_kernel_shows_three_threads,
         the_kernel_is_told_of_a_shorter_way,
+        a_router_may_become_a_host,
     ]
 }
 
@@ -178,6 +179,20 @@ fn the_traceroute_of_the_kernel_shows_three_threads(near: &Net) -> Result<()> {
         ensure!(hops == expected, "{hops:?}");
     }
     bulk(near, &far, 4 << 20)
+}
+
+fn a_router_may_become_a_host(near: &Net) -> Result<()> {
+    need("ping", "iputils-ping")?;
+    let (_far, stack) = router(near, "", "", "")?;
+    let reach = || near.output("ping -c 1 -W 2 10.9.0.1 && ping -c 1 -W 2 fd09::1");
+    ensure!(reach()?.status.success());
+    stack.configure("forward=off")?;
+    ensure!(!reach()?.status.success(), "it still forwards");
+    // It is there, though.
+    near.run("ping -c 1 -W 5 10.9.0.2")?;
+    stack.configure("forward=on")?;
+    ensure!(reach()?.status.success());
+    Ok(())
 }
 
 /// Two stacks and the kernel on one bridge: the kernel knows the first, and what it wants is behind the second.
