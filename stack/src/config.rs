@@ -17,6 +17,7 @@
 //! | `impair` | `loss:1%,delay:20ms,…` | what happens to its frames on the way: [`Impairments`] |
 //! | `gw` | address | a default route |
 //! | `route` | network/prefix length@gateway | a route; see below |
+//! | `forward` | `on` or `off` | whether the stack is a router: packets for others are sent on |
 //! | `dns` | address | a name server |
 //! | `domain` | name | a domain in which short names are looked up |
 //! | `identity` | text | what addresses by `slaac` follow from: the same text, the same addresses in every run |
@@ -69,6 +70,8 @@ pub struct Config {
     pub gateways: Vec<IpAddr>,
     /// Other routes.
     pub routes: Vec<RouteConfig>,
+    /// Whether packets for others are sent on.
+    pub forward: Option<bool>,
     /// Name servers, the preferred one first.
     pub dns: Vec<IpAddr>,
     /// Domains in which short names are looked up, in this order.
@@ -148,6 +151,7 @@ impl fmt::Display for Config {
         }
         items.extend(self.gateways.iter().map(|gateway| format!("gw={gateway}")));
         items.extend(self.routes.iter().map(|route| format!("route={route}")));
+        items.extend(self.forward.map(|on| format!("forward={}", if on { "on" } else { "off" })));
         items.extend(self.dns.iter().map(|server| format!("dns={server}")));
         items.extend(self.domains.iter().map(|domain| format!("domain={domain}")));
         items.extend(self.identity.as_ref().map(|text| format!("identity={text}")));

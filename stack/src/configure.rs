@@ -117,6 +117,9 @@ fn change(context: &mut Context<'_>, old: &Config, new: &Config) -> Result<(), S
             Some((engine.interface_by_name(name)?, Merged::of(old, at, name), Merged::of(new, at, name)))
         })
         .collect();
+    if new.forward != old.forward {
+        engine.set_forwarding(new.forward.unwrap_or(false));
+    }
     for gateway in gone(&old.gateways, &new.gateways) {
         let _ = engine.remove_route(default_route(*gateway)?, RouteKind::Unicast, Some(*gateway), Some(0));
     }

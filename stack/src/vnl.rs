@@ -6,8 +6,9 @@
 //! | `tap://NAME` | a TAP device of the kernel | `offload=on\|off` (on), `create=on\|off` (off) |
 //! | `switch://NAME` | a switch inside the process | `mtu=BYTES` (1500) |
 //!
-//! Each takes `capture=FILE` as well, which records its frames for Wireshark, and `impair=loss:1%,delay:20ms,…`,
-//! which makes its path a bad one ([`Impairments`]). `%XX` stands for a byte in a value, so that `&` (`%26`)
+//! Each takes `vlan=42` as well, which makes it a port of that VLAN with tagged frames ([`Vlan`]; its capture shows them
+//! without the tag), `capture=FILE`, which records its frames for Wireshark, and `impair=loss:1%,delay:20ms,…`, which
+//! makes its path a bad one ([`Impairments`]). `%XX` stands for a byte in a value, so that `&` (`%26`)
 //! and `%` (`%25`) can be written; in `impair` a `%` may also stand as it is.
 //!
 //! ```
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::link::impair::Impairments;
+use crate::link::vlan::Vlan;
 use crate::setup_error::SetupError;
 
 /// A parsed locator.
@@ -34,6 +36,8 @@ pub struct Vnl {
     pub ifname: Option<String>,
     /// What the interface is plugged into.
     pub target: Target,
+    /// The VLAN whose tag its frames have (1 to 4094); `None` for frames without a tag.
+    pub vlan: Option<u16>,
     /// Where its frames are recorded.
     pub capture: Option<PathBuf>,
     /// What happens to its frames on the way.
@@ -92,6 +96,7 @@ impl fmt::Display for Vnl {
                 options.extend(mtu.map(|mtu| format!("mtu={mtu}")));
             }
         }
+        options.extend(self.vlan.map(|vlan| format!("vlan={vlan}")));
         options.extend(
             self.capture.iter().map(|file| format!("capture={}", encode(file.as_os_str().as_bytes()))),
         );
@@ -124,10 +129,11 @@ fn parse(text: &str) -> Result<Vnl, String> {
         },
         _ => return Err(format!("unknown scheme {scheme:?}; there are tap and switch")),
     };
+    let vlan = options.take("vlan").map(|value| vlan(&value)).transpose()?;
     let capture = options.take("capture").map(capture_file).transpose()?;
     let impair = options.take("impair").map(|value| impairments(&value)).transpose()?;
     options.none_left(scheme)?;
-    Ok(Vnl { ifname, target, capture, impair })
+    Ok(Vnl { ifname, target, vlan, capture, impair })
 }
 
 /// The options behind the `?` that nobody has taken yet.
@@ -203,6 +209,12 @@ fn mtu(value: &[u8]) -> Result<u16, String> {
     mtu.ok_or_else(|| format!("mtu is a number of bytes from 68 to 65535, not {text:?}"))
 }
 
+fn vlan(value: &[u8]) -> Result<u16, String> {
+    let text = String::from_utf8_lossy(value);
+    let vlan = text.parse().ok().filter(|vlan| Vlan::IDENTIFIERS.contains(vlan));
+    vlan.ok_or_else(|| format!("vlan is a number from 1 to 4094, not {text:?}"))
+}
+
 fn capture_file(value: Vec<u8>) -> Result<PathBuf, String> {
     if value.is_empty() || value.contains(&0) {
         return Err("capture needs the name of a file".into());
@@ -255,18 +267,26 @@ mod tests {
         Vnl {
             ifname: None,
             target: Target::Tap { name: name.into(), offload, create },
+            vlan: None,
             capture: None,
             impair: None,
         }
     }
 
     fn switch(name: &str, mtu: Option<u16>) -> Vnl {
-        Vnl { ifname: None, target: Target::Switch { name: name.into(), mtu }, capture: None, impair: None }
+        Vnl {
+            ifname: None,
+            target: Target::Switch { name: name.into(), mtu },
+            vlan: None,
+            capture: None,
+            impair: None,
+        }
     }
 
     #[test]
     fn good_locators() {
         let named = Vnl { ifname: Some("eth0".into()), ..tap("red", true, false) };
+        let tagged = Vnl { vlan: Some(42), ..switch("lan", Some(9000)) };
         let bad = Vnl { impair: Some("loss:1%,burst:3".parse().expect("good")), ..switch("lan", None) };
         let captured = Vnl { capture: Some("/tmp/a&b%c d.pcapng".into()), ..switch("lan", None) };
         for (text, vnl, canonical) in [
@@ -277,6 +297,7 @@ mod tests {
             ("tap://fifteen-bytes-x", tap("fifteen-bytes-x", true, false), "tap://fifteen-bytes-x"),
             ("eth0:tap://red", named, "eth0:tap://red"),
             ("switch://lan", switch("lan", None), "switch://lan"),
+            ("switch://lan?vlan=42&mtu=9000", tagged, "switch://lan?mtu=9000&vlan=42"),
             ("switch://lan?mtu=9000", switch("lan", Some(9000)), "switch://lan?mtu=9000"),
             (
                 "switch://lan?capture=/tmp/a%26b%25c%20d.pcapng",
@@ -323,6 +344,9 @@ mod tests {
             ("switch://lan?mtu=67", "68 to 65535"),
             ("switch://lan?mtu=65536", "68 to 65535"),
             ("switch://lan?mtu=", "68 to 65535"),
+            ("switch://lan?vlan=0", "1 to 4094"),
+            ("switch://lan?vlan=4095", "1 to 4094"),
+            ("tap://red?vlan=red", "1 to 4094"),
             ("switch://lan?capture=", "name of a file"),
             ("switch://lan?capture=a%00", "name of a file"),
             ("switch://lan?capture=a%2", "bad %XX"),

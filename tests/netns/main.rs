@@ -6,9 +6,11 @@ mod floods;
 mod harness;
 mod net_script;
 mod processes;
+mod routers;
 mod set_up;
 mod snapshots;
 mod stacks;
+mod vlans;
 
 use std::process::ExitCode;
 
@@ -20,9 +22,11 @@ fn main() -> ExitCode {
         net_script::tests(),
         processes::tests(),
         advertisements::tests(),
+        routers::tests(),
         set_up::tests(),
         snapshots::tests(),
         stacks::tests(),
+        vlans::tests(),
     ];
     ioth_tests::netns::run(tests.concat())
 }

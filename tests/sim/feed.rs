@@ -139,6 +139,18 @@ fn discovery(kind: u8, rest: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Makes a packet one for the network behind the engine.
+fn forwarded(bytes: &mut [u8]) {
+    if bytes[14] >> 4 == 6 {
+        bytes[43] = 1;
+        return;
+    }
+    bytes[31] = 1;
+    bytes[24..26].fill(0);
+    let check = !checksum::sum(&bytes[14..34]);
+    bytes[24..26].copy_from_slice(&check.to_be_bytes());
+}
+
 struct Subject {
     engine: Engine,
     now: Instant,
@@ -153,6 +165,12 @@ impl Subject {
     fn new() -> Self {
         let mut engine = engine();
         engine.start_discovery(Instant::ZERO, InterfaceId::new(1), true);
+        let mac = Mac::new([2, 0, 0, 0, 0, 3]);
+        let behind = InterfaceSettings { name: "eth1".to_owned(), mac, mtu: 600, offload: false };
+        let behind = engine.add_interface(behind).unwrap();
+        for address in ["10.1.0.254/24", "fd00:0:1::254/64"] {
+            engine.add_address(behind, address.parse().unwrap()).unwrap();
+        }
         let now = Instant::from_millis(1000);
         let listener = engine.open(Kind::Stream, Family::V6);
         // Small and large rings: with and without scaled windows.
@@ -201,20 +219,22 @@ impl Subject {
                 checksum::fix(&mut bytes);
                 self.arrive(Frame::from_slice(&bytes));
             }
-            // A packet from the peer, of any protocol; or a fragment of one; or a message of Neighbour Discovery.
+            // A packet from the peer, of any protocol, or a fragment of one, for us or for somebody behind us; or a message
+            // of Neighbour Discovery.
             4 => {
                 let (protocol, len) = (data.number(), usize::from(data.number()));
                 let payload = data.take(len).to_vec();
-                if step & 0xc0 == 0xc0 {
-                    let mut bytes = discovery(protocol, &payload);
-                    checksum::fix(&mut bytes);
-                    self.arrive(Frame::from_slice(&bytes));
-                } else if step & 0x40 == 0 {
-                    self.packet(protocol, &payload, false);
-                } else {
-                    let bytes = fragment(protocol, data.word(), &payload);
-                    self.arrive(Frame::from_slice(&bytes));
+                let mut bytes = match step & 0x60 {
+                    0x60 => discovery(protocol, &payload),
+                    0x40 => fragment(protocol, data.word(), &payload),
+                    _ => packet(protocol, &payload),
+                };
+                match step & 0xe0 {
+                    0x60 | 0xe0 => checksum::fix(&mut bytes),
+                    0x80 | 0xa0 | 0xc0 => forwarded(&mut bytes),
+                    _ => {}
                 }
+                self.arrive(Frame::from_slice(&bytes));
             }
             // A segment of the connection that spoke last, near its numbers.
             5..=8 => {
@@ -267,6 +287,7 @@ impl Subject {
                     self.connect();
                 }
             }
+            _ if step & 0xe0 == 0xe0 => self.engine.set_forwarding(step & 0x10 != 0),
             _ => self.end_one(data.number()),
         }
     }

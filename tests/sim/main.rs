@@ -10,6 +10,7 @@ mod backlog;
 mod buffers;
 mod echo;
 mod extension_headers;
+mod forwarding;
 mod fragments;
 mod guards;
 mod handshakes;

@@ -88,6 +88,7 @@ impl Parser {
             "impair" => item.set(&mut self.interface().impair, str::parse),
             "gw" => item.collect(&mut self.config.gateways, host),
             "route" => item.collect(&mut self.config.routes, route),
+            "forward" => item.set(&mut self.config.forward, on_off),
             "dns" => item.collect(&mut self.config.dns, host),
             "domain" => item.collect(&mut self.config.domains, domain),
             "identity" => item.set(&mut self.config.identity, |text| Ok(text.to_owned())),
@@ -191,6 +192,14 @@ impl Item<'_> {
             None if self.undo => Ok(None),
             None => Err("the value is missing".to_owned()),
         }
+    }
+}
+
+fn on_off(value: &str) -> Result<bool, Problem> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("on or off is wanted".to_owned()),
     }
 }
 
@@ -329,7 +338,7 @@ fn parse<T: FromStr<Err: ToString>>(value: &str) -> Result<T, Problem> {
 }
 
 /// The keys, as errors list them.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "iface",
     "ip",
     "mac",
@@ -342,6 +351,7 @@ const KEYS: [&str; 18] = [
     "impair",
     "gw",
     "route",
+    "forward",
     "dns",
     "domain",
     "identity",

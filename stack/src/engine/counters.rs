@@ -18,6 +18,16 @@ pub struct Counters {
     pub not_for_us: u64,
     /// Times that somebody else claimed an address of ours.
     pub address_conflicts: u64,
+    /// IP headers that were wrong, and packets for others that had no hop left (`InHdrErrors` of RFC 4293).
+    pub header_errors: u64,
+    /// Packets forwarded, super-frames counted once (`ForwDatagrams` of Linux, `OutForwDatagrams` of RFC 4293).
+    pub forwarded: u64,
+    /// Packets for others to which no route led, or one that leads nowhere (`InNoRoutes`).
+    pub no_routes: u64,
+    /// Packets for others that were too long for the next link (`Ip6InTooBigErrors` of Linux).
+    pub too_big: u64,
+    /// Senders told of a shorter way (`OutRedirects`).
+    pub redirects_out: u64,
     /// Fragments received (`ReasmReqds` of RFC 4293).
     pub reassembly_requests: u64,
     /// Datagrams put together from fragments (`ReasmOKs`).

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::interface::LOOPBACK;
+use super::interface::{LOOPBACK, is_all_routers};
 use super::{Endpoint, Engine, Role};
 use crate::error::Error;
 use crate::link::{Checksum, Frame};
@@ -16,7 +16,6 @@ use crate::time::Instant;
 
 impl Engine {
     /// Takes in a frame that arrived on an interface. Anything may be in it.
-    #[expect(clippy::needless_pass_by_value, reason = "frames are handed over")]
     pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: Frame) {
         self.counters.frames_in += 1;
         let Some(own) = self.interfaces.get(interface.0 as usize) else { return };
@@ -30,6 +29,12 @@ impl Engine {
         }
         match header.ethertype {
             ethernet::ARP => self.handle_arp(now, interface, frame.bytes()),
+            // RFC 1812 section 5.3.4: what came to many is not forwarded.
+            ethernet::IPV4 | ethernet::IPV6
+                if !header.destination.is_multicast() && self.is_transit(frame.bytes()) =>
+            {
+                self.forward(now, interface, frame);
+            }
             ethernet::IPV4 | ethernet::IPV6 => {
                 let unicast = !header.destination.is_multicast();
                 self.handle_packet(now, interface, &frame, unicast, Some(header.source));
@@ -85,6 +90,7 @@ impl Engine {
             Malformed::Option => &mut self.counters.not_for_us,
         };
         *counter += 1;
+        self.counters.header_errors += 1;
         if let Malformed::Problem(packet, problem) = malformed
             && self.is_plausible(interface, &packet)
             && (problem.of_groups || (unicast && self.is_local(packet.destination)))
@@ -139,7 +145,9 @@ impl Engine {
         let forged = interface != LOOPBACK && self.is_local(packet.source);
         let destination_ok = match packet.destination {
             destination if interface != LOOPBACK && destination.is_loopback() => false,
-            destination if destination.is_multicast() => own.hears_group(destination),
+            destination if destination.is_multicast() => {
+                own.hears_group(destination) || (self.forwarding && is_all_routers(destination))
+            }
             IpAddr::V4(destination) if own.is_broadcast(destination) => true,
             destination => self.is_local(destination),
         };

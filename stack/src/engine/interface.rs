@@ -117,6 +117,11 @@ impl Interface {
     }
 }
 
+/// Whether the group is that of all routers on the link (RFC 1112, IANA; RFC 4291 section 2.7.1).
+pub(crate) fn is_all_routers(group: IpAddr) -> bool {
+    group == Ipv4Addr::new(224, 0, 0, 2) || group == Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2)
+}
+
 /// Whether an address is valid on its link only.
 pub(crate) fn is_link_local(address: IpAddr) -> bool {
     match address {

@@ -9,6 +9,7 @@ mod calls;
 pub(crate) mod configuration;
 pub(crate) mod counters;
 pub(crate) mod endpoint;
+mod forward;
 mod fragments;
 mod input;
 pub(crate) mod interface;
@@ -38,6 +39,7 @@ use crate::net::mac::Mac;
 use crate::net::neighbour::Action;
 use crate::net::pmtu::PathMtus;
 use crate::net::reassembly::{self, Reassembly};
+use crate::net::redirect::Redirects;
 use crate::net::route::{InterfaceId, RouteTable};
 use crate::ports::{BindingId, PortTable};
 use crate::tcp::adapter::Adapter;
@@ -91,6 +93,9 @@ pub struct Engine {
     /// IPv4, IPv6.
     reassembly: [Reassembly; 2],
     identifications: Identifications,
+    /// Whether packets for others are forwarded.
+    pub(crate) forwarding: bool,
+    pub(crate) redirects: Redirects,
     pub(crate) counters: Counters,
     /// Whether TCP offers timestamps.
     pub(crate) timestamps: bool,
@@ -163,6 +168,8 @@ impl Engine {
             icmp_limit: crate::net::icmp_error::RateLimit::default(),
             reassembly: [reassembly::LIFETIME_V4, reassembly::LIFETIME_V6].map(Reassembly::new),
             identifications: Identifications::default(),
+            forwarding: false,
+            redirects: Redirects::default(),
             counters: Counters::default(),
             timestamps: true,
             down: false,
@@ -207,8 +214,9 @@ impl Engine {
                 Action::Solicit { ip, target } => self.solicit(now, id, ip, target),
                 Action::Failed { ip, frames } => {
                     self.suspect_router(id, ip);
+                    self.forget_redirects(ip);
                     for frame in frames {
-                        self.undeliverable(now, &frame);
+                        self.give_up(now, frame);
                     }
                 }
             }

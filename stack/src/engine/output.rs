@@ -59,7 +59,10 @@ impl Engine {
         } else {
             let route = self.routes.lookup(destination, scope).ok_or(Error::NetworkUnreachable)?;
             match route.kind {
-                RouteKind::Unicast => (route.interface, route.gateway.unwrap_or(destination)),
+                RouteKind::Unicast => {
+                    let next = self.redirects.next_hop(destination, route).or(route.gateway);
+                    (route.interface, next.unwrap_or(destination))
+                }
                 RouteKind::Blackhole => return Err(Error::Invalid),
                 RouteKind::Unreachable => return Err(Error::HostUnreachable),
                 RouteKind::Prohibit => return Err(Error::AccessDenied),

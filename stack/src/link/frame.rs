@@ -1,8 +1,8 @@
 //! One Ethernet frame or super-frame, in a pooled buffer that is handed over, never copied.
 
-use super::pool;
+use super::{pool, vnet_header};
 
-/// Room in front of the Ethernet header of every frame, in bytes: enough for a virtio-net header.
+/// Room in front of the Ethernet header of every frame, in bytes: enough for a virtio-net header and a VLAN tag.
 pub const HEADROOM: usize = 16;
 
 /// The longest super-frame, in bytes, counted from its Ethernet header. The kernel segments a longer
@@ -124,6 +124,17 @@ impl Frame {
     /// Moves the start of the frame forward by `len` bytes (at most to its end).
     pub fn advance(&mut self, len: usize) {
         self.start = (self.start + len).min(self.end);
+    }
+
+    /// Moves the start of the frame back by `len` bytes, into the headroom. False, and nothing happens, if that leaves less
+    /// than a virtio-net header needs.
+    #[must_use]
+    pub fn retreat(&mut self, len: usize) -> bool {
+        let fits = self.start >= len + vnet_header::HEADER_LEN;
+        if fits {
+            self.start -= len;
+        }
+        fits
     }
 
     /// Length in bytes, from the Ethernet header.

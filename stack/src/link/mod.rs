@@ -5,11 +5,12 @@ pub mod frame;
 pub mod impair;
 mod open;
 mod pool;
-mod split;
+pub(crate) mod split;
 pub mod switch;
 pub mod tap;
 pub mod tap_plain;
 mod tun_device;
+pub mod vlan;
 mod vnet_header;
 
 use std::fmt;

@@ -8,10 +8,11 @@ use super::impair::Impaired;
 use super::switch::{DEFAULT_MTU, Switches};
 use super::tap::Tap;
 use super::tap_plain::PlainTap;
+use super::vlan::Vlan;
 use crate::setup_error::SetupError;
 use crate::vnl::{Target, Vnl};
 
-/// Opens the link that the locator names, impaired and with a capture around it if it asks for that.
+/// Opens the link that the locator names, in one of its VLANs, impaired and with a capture around it if it asks for that.
 ///
 /// TAP devices are looked for in the network namespace of the calling thread, switches in `switches`.
 ///
@@ -40,6 +41,10 @@ pub fn open(vnl: &Vnl, switches: &Switches) -> Result<Box<dyn Link>, SetupError>
             Box::new(port)
         }
     };
+    // Everything around it sees frames without tags, as on a VLAN device of Linux.
+    if let Some(identifier) = vnl.vlan {
+        link = Box::new(Vlan::new(link, identifier));
+    }
     if let Some(settings) = &vnl.impair {
         link = Box::new(Impaired::new(link, settings).map_err(|source| SetupError::Link {
             what: format!("path {settings}"),

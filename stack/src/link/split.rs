@@ -40,6 +40,9 @@ fn segment(whole: &Frame, packet: &Packet, headers: usize, index: usize, size: u
     out[..headers].copy_from_slice(&bytes[..headers]);
     out[headers..].copy_from_slice(payload);
     set_length(out, packet);
+    if packet.source.is_ipv4() {
+        set_identification(&mut out[packet.header..packet.payload], index);
+    }
     let tcp = &mut out[packet.payload..];
     if let Some(seq) = tcp[SEQ..].first_chunk_mut::<4>() {
         // Modulo 2^32, as sequence numbers are.
@@ -69,6 +72,20 @@ fn set_length(frame: &mut [u8], packet: &Packet) {
         let payload = len(packet.header + ip::V6_HEADER_LEN);
         frame[packet.header + 4..packet.header + 6].copy_from_slice(&payload);
     }
+}
+
+/// Gives the segment with that index a number of its own if it may be cut further (RFC 6864 section 4.2).
+fn set_identification(header: &mut [u8], index: usize) {
+    const DONT_FRAGMENT: u8 = 0x40;
+    if header[6] & DONT_FRAGMENT != 0 {
+        return;
+    }
+    let (before, check) =
+        (u16::from_be_bytes([header[4], header[5]]), u16::from_be_bytes([header[10], header[11]]));
+    // Modulo 2^16, as Linux counts them.
+    let after = before.wrapping_add(index as u16);
+    header[4..6].copy_from_slice(&after.to_be_bytes());
+    header[10..12].copy_from_slice(&checksum::update(check, before, after).to_be_bytes());
 }
 
 /// Completes a partial checksum (virtio 1.2, 5.1.6.2); false when it lies outside of the frame.
@@ -166,6 +183,22 @@ mod tests {
         let mut short = Frame::from_slice(&[0; 20]);
         short.checksum = Checksum::Partial { start: 19, offset: 16 };
         assert!(split(short).is_empty());
+    }
+
+    #[test]
+    fn segments_that_may_be_cut_have_numbers_rfc_6864_4_2() {
+        for (flags, numbers) in [(0x40, [0xffff, 0xffff, 0xffff]), (0, [0xffff, 0, 1])] {
+            let mut whole = super_frame("10.0.0.1", "10.0.0.2", 4000, 1460);
+            let header = &mut whole.bytes_mut()[14..34];
+            header[4..8].copy_from_slice(&[0xff, 0xff, flags, 0]);
+            header[10..12].fill(0);
+            let sum = checksum::of(header);
+            header[10..12].copy_from_slice(&sum.to_be_bytes());
+            let frames = split(whole);
+            let number = |frame: &Frame| u16::from_be_bytes([frame.bytes()[18], frame.bytes()[19]]);
+            assert_eq!(frames.iter().map(number).collect::<Vec<_>>(), numbers);
+            assert!(frames.iter().all(|frame| checksum::of(&frame.bytes()[14..34]) == 0));
+        }
     }
 
     #[test]

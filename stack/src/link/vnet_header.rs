@@ -80,17 +80,19 @@ pub(super) fn emit(header: &mut [u8; HEADER_LEN], checksum: Checksum, segmentati
     header[0] = if matches!(checksum, Checksum::Partial { .. }) { NEEDS_CSUM } else { 0 };
 }
 
-/// Where the TCP header begins in a frame without tags and extension headers, which is what gets here
+/// Where the TCP header begins in a frame with a tag at most and without extension headers, which is what gets here
 /// without a partial checksum (from receive offload of a network card).
 fn tcp_offset(kind: SegmentKind, frame: &[u8]) -> Option<usize> {
     const IPV6_HEADER: usize = 40;
-    let ip = frame.get(ETHERNET..)?;
+    const TAGGED: [u8; 2] = [0x81, 0x00];
+    let front = if frame.get(ETHERNET - 2..ETHERNET)? == TAGGED { ETHERNET + 4 } else { ETHERNET };
+    let ip = frame.get(front..)?;
     let (version, header_len, protocol) = match kind {
         SegmentKind::Tcp4 => (4, usize::from(ip.first()? & 0x0f) * 4, *ip.get(9)?),
         SegmentKind::Tcp6 => (6, IPV6_HEADER, *ip.get(6)?),
     };
     let matches = ip.first()? >> 4 == version && i32::from(protocol) == libc::IPPROTO_TCP;
-    matches.then_some(ETHERNET + header_len)
+    matches.then_some(front + header_len)
 }
 
 fn tcp_header_len(tcp: &[u8]) -> Option<usize> {
@@ -139,6 +141,16 @@ mod tests {
         header[2..4].copy_from_slice(&9999_u16.to_ne_bytes());
         let (_, segmentation) = parse(&header, &tcp4(5000)).expect("a good header");
         assert_eq!(segmentation, Some(SUPER));
+    }
+
+    #[test]
+    fn a_tag_is_passed_over() {
+        let mut header = [0; HEADER_LEN];
+        emit(&mut header, Checksum::Unverified, Some(SUPER));
+        let mut frame = tcp4(5000);
+        frame.splice(12..12, [0x81, 0, 0, 42]);
+        let (_, segmentation) = parse(&header, &frame).expect("a good header");
+        assert_eq!(segmentation, Some(Segmentation { header_len: 58, ..SUPER }));
     }
 
     #[test]

@@ -51,6 +51,11 @@ pub(crate) fn fill_partial(src: IpAddr, dst: IpAddr, protocol: u8, segment: &mut
     segment[offset..offset + 2].copy_from_slice(&sum.to_be_bytes());
 }
 
+/// The checksum `check` after one word of what it covers has changed (RFC 1624 section 3, equation 3).
+pub(crate) fn update(check: u16, before: u16, after: u16) -> u16 {
+    !checksum::combine(&[!check, !before, after])
+}
+
 /// The checksum of `data` alone, complemented, as IPv4 headers and ICMPv4 carry it.
 pub(crate) fn of(data: &[u8]) -> u16 {
     !checksum::data(data)

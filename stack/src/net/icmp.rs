@@ -14,11 +14,12 @@ use crate::time::Instant;
 /// Message types of ICMP for IPv4 (RFC 792).
 const ECHO_REPLY: u8 = 0;
 pub(super) const UNREACHABLE: u8 = 3;
+pub(super) const REDIRECT: u8 = 5;
 const ECHO_REQUEST: u8 = 8;
 
 /// Message types of ICMPv6 (RFC 4443).
 pub(super) const V6_UNREACHABLE: u8 = 1;
-const V6_TOO_BIG: u8 = 2;
+pub(super) const V6_TOO_BIG: u8 = 2;
 pub(super) const V6_PARAMETER_PROBLEM: u8 = 4;
 const V6_ECHO_REQUEST: u8 = 128;
 const V6_ECHO_REPLY: u8 = 129;
@@ -64,6 +65,7 @@ impl Engine {
                 };
                 self.handle_icmp_error(now, message, error);
             }
+            [REDIRECT, 0..=3, ..] if to_one => self.handle_redirect(interface, packet, message),
             _ => {}
         }
     }
@@ -101,6 +103,9 @@ impl Engine {
                 if let Some(sender) = sender {
                     self.handle_ndp(now, interface, packet, message, sender);
                 }
+            }
+            [ndp::REDIRECT, 0, ..] if to_one && sender.is_some() => {
+                self.handle_redirect_v6(now, interface, packet, message);
             }
             [V6_UNREACHABLE, code, ..] => {
                 let error = match code {
@@ -190,7 +195,7 @@ impl Engine {
 
 /// The packet of ours that an error quotes, and the start of its transport header. It may be cut, and its
 /// lengths are those of the whole packet. `None` for a fragment that is not the first.
-fn parse_quoted(quoted: &[u8]) -> Option<(Packet, &[u8])> {
+pub(super) fn parse_quoted(quoted: &[u8]) -> Option<(Packet, &[u8])> {
     let mut address = [0; 16];
     let (source, destination, protocol, header_len): (IpAddr, IpAddr, u8, usize) = match quoted.first()? >> 4
     {

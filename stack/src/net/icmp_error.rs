@@ -1,12 +1,13 @@
 //! The ICMP errors that we send: RFC 792, RFC 1122 section 3.2.2, RFC 4443.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::checksum;
 use super::extension::{self, Problem};
-use super::icmp::{HEADER_LEN, UNREACHABLE, V6_PARAMETER_PROBLEM, V6_UNREACHABLE};
+use super::icmp::{HEADER_LEN, REDIRECT, UNREACHABLE, V6_PARAMETER_PROBLEM, V6_TOO_BIG, V6_UNREACHABLE};
 use super::ip::{self, Packet};
+use super::ndp;
 use super::route::InterfaceId;
 use crate::engine::Engine;
 use crate::engine::output::Outgoing;
@@ -18,7 +19,7 @@ const V6_TIME_EXCEEDED: u8 = 3;
 
 /// Errors quote so much that they fit the smallest MTU: RFC 1812 section 4.3.2.3, RFC 4443 section 2.4 (c).
 const MOST_V4: usize = 576;
-const MOST_V6: usize = 1280;
+pub(super) const MOST_V6: usize = 1280;
 
 /// What is wrong with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,20 @@ pub(crate) enum Complaint {
     ReassemblyTime,
     /// Its IPv6 headers.
     Problem(Problem),
+    /// It has no hop left (RFC 1812 section 5.3.1, RFC 4443 section 3.3).
+    Hops,
+    /// No route leads to its destination (RFC 1812 section 5.2.7.1).
+    NoRoute,
+    /// The next hop does not answer.
+    Host,
+    /// It may not go there (RFC 1812 section 5.2.7.1, RFC 4443 section 3.1).
+    Prohibited,
+    /// It is longer than the next link takes (RFC 1191 section 4, RFC 4443 section 3.2).
+    TooLong(u16),
+    /// It would leave the scope of its source (IPv6, RFC 4443 section 3.1).
+    BeyondScope,
+    /// There is a shorter way for it (IPv4, RFC 1812 section 5.2.7.2).
+    Redirect(Ipv4Addr),
 }
 
 impl Complaint {
@@ -45,6 +60,19 @@ impl Complaint {
             (IpAddr::V6(_), Self::Protocol) => (V6_PARAMETER_PROBLEM, 1, named_at),
             (IpAddr::V6(_), Self::Port) => (V6_UNREACHABLE, 4, 0),
             (IpAddr::V6(_), Self::ReassemblyTime) => (V6_TIME_EXCEEDED, 1, 0),
+            (IpAddr::V4(_), Self::Hops) => (TIME_EXCEEDED, 0, 0),
+            (IpAddr::V4(_), Self::NoRoute) => (UNREACHABLE, 0, 0),
+            (IpAddr::V4(_), Self::Host) => (UNREACHABLE, 1, 0),
+            (IpAddr::V4(_), Self::Prohibited) => (UNREACHABLE, 13, 0),
+            (IpAddr::V4(_), Self::TooLong(mtu)) => (UNREACHABLE, 4, mtu.into()),
+            (IpAddr::V6(_), Self::Hops) => (V6_TIME_EXCEEDED, 0, 0),
+            (IpAddr::V6(_), Self::NoRoute) => (V6_UNREACHABLE, 0, 0),
+            (IpAddr::V6(_), Self::Host) => (V6_UNREACHABLE, 3, 0),
+            (IpAddr::V6(_), Self::Prohibited) => (V6_UNREACHABLE, 1, 0),
+            // RFC 8200 section 5: a link of IPv6 has 1280 at least.
+            (IpAddr::V6(_), Self::TooLong(mtu)) => (V6_TOO_BIG, 0, mtu.max(1280).into()),
+            (_, Self::BeyondScope) => (V6_UNREACHABLE, 2, 0),
+            (_, Self::Redirect(to)) => (REDIRECT, 1, to.to_bits()),
             (_, Self::Problem(Problem { code, pointer, .. })) => (V6_PARAMETER_PROBLEM, code, pointer),
         }
     }
@@ -62,7 +90,8 @@ impl RateLimit {
     const PER_SECOND: u32 = 1000;
     const BURST: u32 = 50;
 
-    fn allow(&mut self, now: Instant) -> bool {
+    /// Whether one more may be sent.
+    pub(super) fn allow(&mut self, now: Instant) -> bool {
         let step = Duration::from_secs(1) / Self::PER_SECOND;
         let steps = (now - self.filled).as_nanos() / step.as_nanos();
         if steps > 0 {
@@ -120,7 +149,7 @@ impl Engine {
 }
 
 /// Whether a packet is an ICMP error, or an IPv4 fragment that may be the rest of one.
-fn is_error(packet: &[u8]) -> bool {
+pub(super) fn is_error(packet: &[u8]) -> bool {
     let kind = |at: usize| packet.get(at).copied();
     match packet.first().map(|first| first >> 4) {
         Some(4) => match packet.first_chunk().and_then(ip::upper_layer_v4) {
@@ -130,12 +159,9 @@ fn is_error(packet: &[u8]) -> bool {
         },
         Some(6) => match extension::upper_layer(packet, packet[ip::V6_NEXT_HEADER], ip::V6_HEADER_LEN) {
             // RFC 4443 section 2.1: errors have the high bit clear; and a redirect is as good as one.
-            Some((checksum::ICMP6, at)) => kind(at).is_none_or(|kind| kind < 128 || kind == REDIRECT),
+            Some((checksum::ICMP6, at)) => kind(at).is_none_or(|kind| kind < 128 || kind == ndp::REDIRECT),
             _ => false,
         },
         _ => true,
     }
 }
-
-/// RFC 4861 section 4.5.
-const REDIRECT: u8 = 137;

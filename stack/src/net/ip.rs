@@ -115,8 +115,18 @@ impl Packet {
         })
     }
 
-    /// Parses the IPv6 packet behind the Ethernet header of `frame`, walking over its extension headers.
-    pub(crate) fn parse_v6(frame: &[u8]) -> Result<Self, Malformed> {
+    /// Parses the packet behind the Ethernet header of `frame` as one that is for somebody else: the extension headers of
+    /// IPv6 are not looked at, and are payload (RFC 8200 section 4).
+    pub(crate) fn parse_transit(frame: &[u8]) -> Result<Self, Malformed> {
+        match frame.get(ethernet::HEADER_LEN).map(|first| first >> 4) {
+            Some(4) => Self::parse_v4(frame),
+            Some(6) => Self::parse_v6_fixed(frame),
+            _ => Err(Malformed::Header),
+        }
+    }
+
+    /// Parses the fixed header of the IPv6 packet behind the Ethernet header of `frame`.
+    fn parse_v6_fixed(frame: &[u8]) -> Result<Self, Malformed> {
         let header = ethernet::HEADER_LEN;
         let bytes = frame.get(header..).ok_or(Malformed::Header)?;
         let fixed: &[u8; V6_HEADER_LEN] = bytes.first_chunk().ok_or(Malformed::Header)?;
@@ -130,7 +140,7 @@ impl Packet {
             octets.copy_from_slice(&fixed[at..at + 16]);
             IpAddr::V6(Ipv6Addr::from(octets))
         };
-        let mut packet = Self {
+        Ok(Self {
             source: address(8),
             destination: address(24),
             protocol: fixed[V6_NEXT_HEADER],
@@ -140,11 +150,16 @@ impl Packet {
             end: header + end,
             named_at: V6_NEXT_HEADER,
             part: None,
-        };
-        match extension::walk(&bytes[..end]) {
+        })
+    }
+
+    /// Parses the IPv6 packet behind the Ethernet header of `frame`, walking over its extension headers.
+    pub(crate) fn parse_v6(frame: &[u8]) -> Result<Self, Malformed> {
+        let mut packet = Self::parse_v6_fixed(frame)?;
+        match extension::walk(&frame[packet.header..packet.end]) {
             Ok(chain) => {
                 packet.protocol = chain.protocol;
-                packet.payload = header + chain.offset;
+                packet.payload = packet.header + chain.offset;
                 packet.named_at = chain.named_at;
                 packet.part = chain.part;
                 Ok(packet)

@@ -15,8 +15,10 @@ mod ndp;
 pub mod neighbour;
 pub(crate) mod pmtu;
 pub(crate) mod reassembly;
+pub(crate) mod redirect;
 pub mod route;
 pub(crate) mod source;
+pub(crate) mod transit;
 
 pub use cidr::Cidr;
 pub use dad::Testing;

@@ -18,12 +18,15 @@ pub(crate) const SOLICITATION: u8 = 135;
 pub(crate) const ADVERTISEMENT: u8 = 136;
 const ROUTER_SOLICITATION: u8 = 133;
 pub(crate) const ROUTER_ADVERTISEMENT: u8 = 134;
+pub(super) const REDIRECT: u8 = 137;
 
 /// Options (RFC 4861 section 4.6).
 const SOURCE_LINK_ADDRESS: u8 = 1;
-const TARGET_LINK_ADDRESS: u8 = 2;
+pub(super) const TARGET_LINK_ADDRESS: u8 = 2;
+pub(super) const REDIRECTED_HEADER: u8 = 4;
 
 /// Flags of an advertisement (RFC 4861 section 4.4).
+const ROUTER: u8 = 0x80;
 const SOLICITED: u8 = 0x40;
 const OVERRIDE: u8 = 0x20;
 
@@ -31,14 +34,14 @@ const OVERRIDE: u8 = 0x20;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// What is sent carries this hop limit, and nothing else is believed (RFC 4861 sections 7.1.1, 7.1.2).
-const HOP_LIMIT: u8 = 255;
+pub(super) const HOP_LIMIT: u8 = 255;
 /// Type, code, checksum, flags, target address.
 const HEADER_LEN: usize = 24;
 /// With one link-layer address option.
 const MESSAGE_LEN: usize = HEADER_LEN + 8;
 
 /// The link-layer address option of that kind; `Err` if the options are malformed.
-fn link_address(mut options: &[u8], wanted: u8) -> Result<Option<Mac>, ()> {
+pub(super) fn link_address(mut options: &[u8], wanted: u8) -> Result<Option<Mac>, ()> {
     let mut found = None;
     while let [kind, len, ..] = *options {
         // RFC 4861 section 4.6: an option of length 0 makes the whole packet invalid.
@@ -220,6 +223,7 @@ impl Engine {
     fn send_ndp(&mut self, now: Instant, hop: Hop, to: Ipv6Addr, kind: u8, flags: u8, target: Ipv6Addr) {
         let mac = self.interfaces[hop.interface.index() as usize].mac;
         let option = if kind == SOLICITATION { SOURCE_LINK_ADDRESS } else { TARGET_LINK_ADDRESS };
+        let flags = if kind == ADVERTISEMENT && self.forwarding { flags | ROUTER } else { flags };
         let fill = |message: &mut [u8]| {
             message[..8].copy_from_slice(&[kind, 0, 0, 0, flags, 0, 0, 0]);
             message[8..24].copy_from_slice(&target.octets());

@@ -282,6 +282,15 @@ impl NeighbourTable {
         self.timers.peek().map(|Reverse((at, _))| *at)
     }
 
+    /// The link-layer address of `ip`, if it is known.
+    #[must_use]
+    pub fn mac_of(&self, ip: IpAddr) -> Option<Mac> {
+        match self.entries.get(&ip)?.binding {
+            Binding::Known { mac, .. } => Some(mac),
+            Binding::Incomplete { .. } => None,
+        }
+    }
+
     /// Frames that were dropped because too many waited or because their neighbour had to go.
     #[must_use]
     pub const fn dropped(&self) -> u64 {

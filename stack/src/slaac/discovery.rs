@@ -118,6 +118,7 @@ impl Engine {
             self.counters.malformed += 1;
             return;
         };
+        // RFC 4861 section 6.2.8: routers learn from nobody, unless they were told to.
         let Some(mut discovery) = self.interfaces[interface.0 as usize].discovery.take() else { return };
         // RFC 7559 section 2.1: a default router is what was asked for.
         if !said.lifetime.is_zero() {

@@ -61,8 +61,7 @@ impl Net {
     /// Makes a virtual Ethernet cable: `left` in the network `a`, `right` in the network `b`, with
     /// the kernel's addresses on them; frames pass once it returns.
     pub fn veth(a: &Self, left: (&str, &[&str]), b: &Self, right: (&str, &[&str])) -> Result<()> {
-        // ip(8) takes a name with a slash for the path of a namespace.
-        let other = format!("/proc/{}/fd/{}", std::process::id(), b.0.namespace.as_raw_fd());
+        let other = b.path();
         a.batch(&format!("link add dev {} type veth peer name {} netns {other}", left.0, right.0))?;
         a.up(left.0, left.1)?;
         b.up(right.0, right.1)?;
@@ -78,6 +77,12 @@ impl Net {
     pub fn tap(&self, name: &str, kernel_addresses: &[&str]) -> Result<()> {
         self.batch(&format!("tuntap add dev {name} mode tap"))?;
         self.up(name, kernel_addresses)
+    }
+
+    /// Moves the device `name` to another network, where it gets these addresses and is up. A TAP stays open.
+    pub fn give(&self, name: &str, to: &Self, addresses: &[&str]) -> Result<()> {
+        self.batch(&format!("link set dev {name} netns {}", to.path()))?;
+        to.up(name, addresses)
     }
 
     /// Opens the TAP `name` as a bare descriptor: one Ethernet frame per `recv` and `send`, no headers.
@@ -161,6 +166,11 @@ impl Net {
     pub(super) fn move_here(&self) {
         move_into_link_name_space(self.0.namespace.as_fd(), Some(LinkNameSpaceType::Network))
             .expect("a namespace that this process made may be entered");
+    }
+
+    /// How ip(8) names this network: it takes a name with a slash for the path of a namespace.
+    fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.0.namespace.as_raw_fd())
     }
 
     fn up(&self, device: &str, addresses: &[&str]) -> Result<()> {

@@ -17,6 +17,11 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         bad_checksum,
         not_for_us,
         address_conflicts,
+        header_errors,
+        forwarded,
+        no_routes,
+        too_big,
+        redirects_out,
         reassembly_requests,
         reassembly_oks,
         reassembly_fails,
@@ -47,7 +52,11 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
     ];
     group(f, "Dropped", &dropped)?;
     // RFC 4293, both families together.
-    let fragments = [
+    let ip = [
+        ("ForwDatagrams", forwarded),
+        ("InHdrErrors", header_errors),
+        ("InNoRoutes", no_routes),
+        ("InTooBigErrors", too_big),
         ("ReasmTimeout", reassembly_timeouts),
         ("ReasmReqds", reassembly_requests),
         ("ReasmOKs", reassembly_oks),
@@ -56,7 +65,8 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         ("FragFails", fragment_fails),
         ("FragCreates", fragment_creates),
     ];
-    group(f, "Ip", &fragments)?;
+    group(f, "Ip", &ip)?;
+    group(f, "Icmp", &[("OutRedirects", redirects_out)])?;
     // RFC 4022: tcpCurrEstab counts ESTABLISHED and CLOSE-WAIT, tcpOutSegs not what was sent before.
     let open = [State::Established, State::CloseWait].map(|state| {
         let connections = snapshot.sockets_in(state).filter(|socket| socket.tcp.is_some());
