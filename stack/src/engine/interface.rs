@@ -8,7 +8,7 @@ use crate::net::mac::Mac;
 use crate::net::neighbour::NeighbourTable;
 use crate::net::route::InterfaceId;
 use crate::net::source::{self, Candidate};
-use crate::slaac::discovery::Discovery;
+use crate::slaac::discovery::{ALL_ROUTERS, Discovery};
 use crate::time::Instant;
 
 /// Number of the loopback interface.
@@ -119,7 +119,7 @@ impl Interface {
 
 /// Whether the group is that of all routers on the link (RFC 1112, IANA; RFC 4291 section 2.7.1).
 pub(crate) fn is_all_routers(group: IpAddr) -> bool {
-    group == Ipv4Addr::new(224, 0, 0, 2) || group == Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2)
+    group == Ipv4Addr::new(224, 0, 0, 2) || group == ALL_ROUTERS
 }
 
 /// Whether an address is valid on its link only.
