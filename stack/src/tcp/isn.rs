@@ -26,6 +26,7 @@ pub(crate) enum Purpose {
     Timestamp,
     Identification,
     Delay,
+    Balance,
 }
 
 impl Secret {
