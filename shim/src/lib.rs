@@ -32,6 +32,7 @@
 //! |---|---|
 //! | stacks, and the default one of a thread | [`Stack`], [`set_default_stack`] |
 //! | the BSD calls, on any descriptor | [`msocket`], [`bind`], [`recv`], … |
+//! | data with control messages beside it | [`sendmsg`], [`recvmsg`], [`Control`] |
 //! | the types of [`std::net`] on any stack | [`net`] |
 //! | which socket options there are | [`option`] |
 //! | what a stack looks like now, as `ip` and `ss` show the kernel's | [`Stack::snapshot`], [`snapshots`], [`ended_snapshots`] |
@@ -56,7 +57,12 @@
 //! | plain send(2) after a reset | `EPIPE` at once; TCP says `ECONNRESET` first |
 //! | plain read(2), write(2) on a datagram socket without peer | an address of 32 bytes is in front |
 //! | plain write(2) of a datagram longer than any packet | is taken and lost; UDP says `EMSGSIZE` |
-//! | ICMP errors on a datagram socket | only the calls of this crate report them; poll does not show them |
+//! | ICMP errors on a datagram socket | only the calls of this crate report them; poll(2) does not show them (no `ERR`): nothing raises it on one end of a pair |
+//! | control messages beside an error (`MSG_ERRQUEUE`) | the error and its time; Linux adds TTL, TOS and addresses of the ICMP message |
+//! | `IP_PKTINFO`, `IPV6_PKTINFO` | interfaces have the stack's numbers, and the loopback interface has 0 |
+//! | a forked child, `sendmsg` with control messages, `recvmsg` | `EOPNOTSUPP`; no control messages |
+//! | control messages on TCP | none are received; those that are sent are not looked at, as on Linux |
+//! | `IP_RECVERR`, `IP_MTU_DISCOVER` on TCP | are stored; what the network says of a connection shows when it times out |
 //! | plain write(2) on a listener | waits; TCP says `EPIPE` |
 //! | plain close(2) | takes effect a moment later: until then the address is in use; does not wait for `SO_LINGER` |
 //! | close(2) while a connect that did not wait is undecided | it goes on until it is decided, and keeps its port |
