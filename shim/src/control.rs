@@ -3,8 +3,9 @@
 
 use crate::sockaddr;
 use crate::sys::constants::{
-    IP_PKTINFO, IP_RECVERR, IP_TOS, IP_TTL, IPPROTO_IP, IPPROTO_IPV6, IPV6_DONTFRAG, IPV6_HOPLIMIT,
-    IPV6_PKTINFO, IPV6_RECVERR, IPV6_TCLASS, SO_RXQ_OVFL, SO_TIMESTAMP, SO_TIMESTAMPNS, SOL_SOCKET,
+    IP_PKTINFO, IP_RECVERR, IP_TOS, IP_TTL, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP, IPV6_DONTFRAG,
+    IPV6_HOPLIMIT, IPV6_PKTINFO, IPV6_RECVERR, IPV6_TCLASS, SO_RXQ_OVFL, SO_TIMESTAMP, SO_TIMESTAMPNS,
+    SOL_SOCKET, UDP_SEGMENT,
 };
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
@@ -39,6 +40,8 @@ pub enum Control {
     },
     /// `IPV6_DONTFRAG`, to send: 1 for no fragments.
     DontFragment(i32),
+    /// `UDP_SEGMENT` of udp(7), to send: bytes of each of the datagrams that the data is cut into; 0 for one datagram.
+    DatagramSize(u16),
     /// `SO_TIMESTAMP` of socket(7): when it was received, in microseconds.
     Timestamp(SystemTime),
     /// `SO_TIMESTAMPNS`: the same, in nanoseconds.
@@ -98,6 +101,7 @@ impl Control {
                 (IPPROTO_IPV6, IPV6_PKTINFO, data)
             }
             Self::DontFragment(on) => (IPPROTO_IPV6, IPV6_DONTFRAG, integer(*on)),
+            Self::DatagramSize(size) => (IPPROTO_UDP, UDP_SEGMENT, size.to_ne_bytes().to_vec()),
             Self::Timestamp(at) => (SOL_SOCKET, SO_TIMESTAMP, time(*at, Duration::from_micros(1))),
             Self::TimestampNanos(at) => (SOL_SOCKET, SO_TIMESTAMPNS, time(*at, Duration::from_nanos(1))),
             Self::Drops(count) => (SOL_SOCKET, SO_RXQ_OVFL, count.to_ne_bytes().to_vec()),
@@ -134,6 +138,10 @@ impl Control {
                 Self::PacketInfoV6 { interface: word(16)?, address: octets.into() }
             }
             (IPPROTO_IPV6, IPV6_DONTFRAG) => Self::DontFragment(integer()?),
+            (IPPROTO_UDP, UDP_SEGMENT) => {
+                let bytes: [u8; 2] = data.try_into().ok()?;
+                Self::DatagramSize(u16::from_ne_bytes(bytes))
+            }
             (SOL_SOCKET, SO_TIMESTAMP) => Self::Timestamp(time_of(data, Duration::from_micros(1))?),
             (SOL_SOCKET, SO_TIMESTAMPNS) => Self::TimestampNanos(time_of(data, Duration::from_nanos(1))?),
             (SOL_SOCKET, SO_RXQ_OVFL) => Self::Drops(word(0)?),
@@ -249,6 +257,7 @@ mod tests {
             Control::TrafficClass(1),
             Control::PacketInfoV6 { interface: 3, address: Ipv6Addr::LOCALHOST },
             Control::DontFragment(1),
+            Control::DatagramSize(1200),
             Control::TimestampNanos(at),
             Control::Drops(7),
             Control::Error(error),

@@ -7,7 +7,7 @@ use crate::option::Flag;
 use crate::socket::{recv_found, refuse_flags, send_found};
 use crate::state::Shared;
 use crate::sys::constants::{
-    MSG_ERRQUEUE, MSG_OOB, MSG_TRUNC, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6, SO_EE_ORIGIN_LOCAL,
+    IPPROTO_UDP, MSG_ERRQUEUE, MSG_OOB, MSG_TRUNC, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6, SO_EE_ORIGIN_LOCAL,
 };
 use crate::sys::message as raw;
 use crate::table::{self, Found};
@@ -218,6 +218,10 @@ fn options(controls: &[Control], shared: &Shared, destination: IpAddr) -> io::Re
             | Control::TrafficClass(_)
             | Control::PacketInfoV6 { .. } => {}
             Control::DontFragment(_) if to_v4 => {}
+            Control::DatagramSize(size) if shared.kind == Kind::Datagram => own.datagram_size = Some(size),
+            Control::Other { level: IPPROTO_UDP, .. } if shared.kind == Kind::Datagram => {
+                return fail(Errno::INVAL);
+            }
             Control::Other { level, .. } if !is_looked_at(level, to_v4) => {}
             _ => return fail(Errno::INVAL),
         }

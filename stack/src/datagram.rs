@@ -21,6 +21,8 @@ use crate::time::Instant;
 const HEADER_LEN: usize = 8;
 /// What a queued datagram costs besides its bytes, against many empty ones.
 const OVERHEAD: usize = 256;
+/// The most datagrams that one call sends: `UDP_MAX_SEGMENTS` of Linux.
+const MOST_PIECES: usize = 128;
 
 /// A received datagram.
 #[derive(Debug)]
@@ -306,15 +308,26 @@ impl Engine {
             mtu = options.ip.mtu_v6.map_or(mtu, |most| mtu.min(most.into()));
             fragments &= !own.dont_fragment.unwrap_or(options.ip.dont_fragment_v6);
         }
+        // UDP_SEGMENT, udp(7): each of the datagrams has to fit, and as on Linux there are not too many.
+        let size = match own.datagram_size {
+            Some(size) => usize::from(size),
+            None => options.datagram_size.map_or(0, |size| size.get().into()),
+        };
+        let size = if kind == Kind::Datagram { size } else { 0 };
+        fragments &= size == 0;
         // What does not fit leaves in fragments, if it may, and unless no length field could say it.
-        let fits = ip::header_len(destination) + len <= mtu;
+        let longest = if size == 0 { len } else { len.min(HEADER_LEN + size) };
+        let fits = ip::header_len(destination) + longest <= mtu;
         if !(fits || fragments) || len > ip::most_payload(destination) {
             self.counters.fragment_fails += 1;
             // As Linux, which does not queue what no packet of IPv4 could say.
-            if destination.is_ipv6() || data.len() <= ip::MAX_LEN {
+            if size == 0 && (destination.is_ipv6() || data.len() <= ip::MAX_LEN) {
                 self.report_local(now, id, SocketAddr::new(destination, to.port()), mtu);
             }
             return Err(Error::MessageTooLong);
+        }
+        if size > 0 && data.len() > size * MOST_PIECES {
+            return Err(Error::Invalid);
         }
         let marks = options.ip.marks(destination);
         let marks = Marks { ttl: own.ttl.unwrap_or(marks.ttl), tos: own.tos.unwrap_or(marks.tos), ..marks };
@@ -323,21 +336,29 @@ impl Engine {
             _ => checksum::UDP,
         };
         let packet = Outgoing { hop, source, destination, protocol, ttl: marks.ttl };
-        let fill = |bytes: &mut [u8]| {
-            if kind == Kind::Echo {
-                bytes.copy_from_slice(data);
-                // The identifier is the endpoint's port, icmp(7).
-                bytes[4..6].copy_from_slice(&port.to_be_bytes());
-                return;
-            }
-            bytes[..2].copy_from_slice(&port.to_be_bytes());
-            bytes[2..4].copy_from_slice(&to.port().to_be_bytes());
-            let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-            bytes[4..6].copy_from_slice(&len.to_be_bytes());
-            bytes[HEADER_LEN..].copy_from_slice(data);
+        let mut send = |piece: &[u8]| {
+            let fill = |bytes: &mut [u8]| {
+                if kind == Kind::Echo {
+                    bytes.copy_from_slice(piece);
+                    // The identifier is the endpoint's port, icmp(7).
+                    bytes[4..6].copy_from_slice(&port.to_be_bytes());
+                    return;
+                }
+                bytes[..2].copy_from_slice(&port.to_be_bytes());
+                bytes[2..4].copy_from_slice(&to.port().to_be_bytes());
+                let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+                bytes[4..6].copy_from_slice(&len.to_be_bytes());
+                bytes[HEADER_LEN..].copy_from_slice(piece);
+            };
+            let header = len - data.len();
+            self.send_marked(now, packet, marks, mtu, header + piece.len(), fill);
+            self.counters.udp_out += 1;
         };
-        self.send_marked(now, packet, marks, mtu, len, fill);
-        self.counters.udp_out += 1;
+        if size == 0 || data.is_empty() {
+            send(data);
+        } else {
+            data.chunks(size).for_each(send);
+        }
         Ok(data.len())
     }
 

@@ -27,6 +27,7 @@ pub(crate) fn tests() -> Vec<Test> {
         errors_in_parts,
         the_time_of_an_error,
         a_stream_has_no_errors,
+        poll_does_not_show_errors,
         nobody_answers_and_nobody_is_told,
         nobody_answers,
     ]
@@ -207,6 +208,17 @@ fn a_stream_has_no_errors(w: &World) -> Result<()> {
     w.note("the error", receive(&ours, 20, MSG_ERRQUEUE));
     let (ours, _theirs) = w.pair()?;
     w.note("by recv", recv(&ours, 10, MSG_ERRQUEUE));
+    Ok(())
+}
+
+fn poll_does_not_show_errors(w: &World) -> Result<()> {
+    let ours = w.datagram(&w.client)?;
+    ioth::connect(&ours, &w.at())?;
+    w.note("send", send(&ours, "nobody"));
+    std::thread::sleep(4 * crate::world::MOMENT);
+    let row = "ICMP errors on a datagram socket";
+    w.documented(row, &w.client, ("OUT|ERR", "OUT"), w.settle(&ours, crate::calls::OUT));
+    w.note("recv", recv(&ours, 10, 0));
     Ok(())
 }
 

@@ -7,9 +7,9 @@ use anyhow::Result;
 use ioth::{
     Control, IP_MTU, IP_MTU_DISCOVER, IP_PKTINFO, IP_PMTUDISC_DO, IP_PMTUDISC_DONT, IP_PMTUDISC_INTERFACE,
     IP_PMTUDISC_OMIT, IP_PMTUDISC_PROBE, IP_PMTUDISC_WANT, IP_RECVERR, IP_RECVTOS, IP_RECVTTL, IP_TOS,
-    IP_TTL, IPPROTO_IP, IPPROTO_IPV6, IPV6_DONTFRAG, IPV6_MTU, IPV6_MTU_DISCOVER, IPV6_RECVERR,
+    IP_TTL, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP, IPV6_DONTFRAG, IPV6_MTU, IPV6_MTU_DISCOVER, IPV6_RECVERR,
     IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO, IPV6_RECVTCLASS, IPV6_TCLASS, IPV6_UNICAST_HOPS, MSG_DONTWAIT,
-    MSG_ERRQUEUE,
+    MSG_ERRQUEUE, UDP_SEGMENT,
 };
 use ioth_tests::netns::Test;
 
@@ -32,6 +32,9 @@ pub(crate) fn tests() -> Vec<Test> {
         what_does_not_fit_by_ipv6_dontfrag,
         what_does_not_fit_by_ipv6_mtu,
         what_does_not_fit_is_queued,
+        the_option_of_segments,
+        one_call_many_datagrams,
+        segments_that_do_not_fit,
     ]
 }
 
@@ -311,5 +314,72 @@ fn what_does_not_fit_is_queued(w: &World) -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+fn the_option_of_segments(w: &World) -> Result<()> {
+    let fd = w.datagram(&w.client)?;
+    try_values(w, &fd, IPPROTO_UDP, ("UDP_SEGMENT", UDP_SEGMENT), &[1, 1200, 65_535, 65_536, -1, 0]);
+    w.note("too short", ioth::setsockopt(&fd, IPPROTO_UDP, UDP_SEGMENT, &[1; 2]));
+    w.note("on a stream", ioth::setsockopt_int(w.stream()?, IPPROTO_UDP, UDP_SEGMENT, 1));
+    Ok(())
+}
+
+/// Everything that comes within a moment.
+fn lengths_received(w: &World, fd: &OwnedFd) -> Vec<usize> {
+    let mut lengths = Vec::new();
+    w.settle(fd, crate::calls::IN);
+    std::thread::sleep(crate::world::MOMENT);
+    while let Ok(len) = ioth::recv(fd, &mut [0; 2000], MSG_DONTWAIT) {
+        lengths.push(len);
+    }
+    lengths
+}
+
+fn one_call_many_datagrams(w: &World) -> Result<()> {
+    let (ours, theirs) = (w.datagram(&w.client)?, w.datagram_server()?);
+    ioth::connect(&ours, &w.at())?;
+    send(&ours, "are you there?")?;
+    w.note("first", lengths_received(w, &theirs));
+    let data = ioth_tests::pattern::stream(5000);
+    w.note("by control message", transmit(&ours, &data, &[Control::DatagramSize(1200)], None));
+    w.note("recv", lengths_received(w, &theirs));
+    w.note("by option", ioth::setsockopt_int(&ours, IPPROTO_UDP, UDP_SEGMENT, 1000));
+    for len in [0, 1, 999, 1000, 1001, 5000] {
+        w.note(&format!("send {len}"), send(&ours, &data[..len]));
+        w.note("recv", lengths_received(w, &theirs));
+    }
+    w.note("one for once", transmit(&ours, &data[..1400], &[Control::DatagramSize(0)], None));
+    w.note("recv", lengths_received(w, &theirs));
+    // The bytes are in their order.
+    w.note("send", send(&ours, &data[..3000]));
+    let mut got: Vec<u8> = Vec::new();
+    patient(&theirs)?;
+    for _ in 0..3 {
+        let mut room = [0; 2000];
+        let len = ioth::recv(&theirs, &mut room, 0)?;
+        got.extend_from_slice(&room[..len]);
+    }
+    w.note("in order", got == data[..3000]);
+    Ok(())
+}
+
+fn segments_that_do_not_fit(w: &World) -> Result<()> {
+    if w.client.same_as(&w.server) {
+        w.note("the loopback interface is another", 0);
+        return Ok(());
+    }
+    let (ours, _theirs) = (w.datagram(&w.client)?, w.datagram_server()?);
+    ioth::connect(&ours, &w.at())?;
+    let most = if w.family == Family::V4 { 1472 } else { 1452 };
+    for (size, len) in
+        [(most, 5000), (most + 1, 5000), (most + 1, most), (10, 1280), (10, 1281), (1400, 65_536)]
+    {
+        let size = Control::DatagramSize(u16::try_from(size)?);
+        let data = vec![7; usize::from(u16::try_from(len.min(65_535))?) + usize::from(len > 65_535)];
+        w.note(&format!("{size:?} of {len}"), transmit(&ours, &data, &[size], None));
+    }
+    let strange = Control::Other { level: IPPROTO_UDP, kind: UDP_SEGMENT, data: vec![1; 4] };
+    w.note("an integer", transmit(&ours, b"word", &[strange], None));
     Ok(())
 }

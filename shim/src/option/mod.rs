@@ -8,6 +8,7 @@
 //! | | `SO_LINGER` | on with 0 seconds: close sends a reset; with more: close waits for the peer so long |
 //! | | `SO_KEEPALIVE`, `SO_OOBINLINE` | has effect |
 //! | | `SO_TIMESTAMP`, `SO_TIMESTAMPNS`, `SO_RXQ_OVFL` | has effect on datagrams, see [`Control`](crate::Control) |
+//! | `IPPROTO_UDP` | `UDP_SEGMENT` | has effect: what is sent is cut into datagrams |
 //! | `IPPROTO_IP` | `IP_TTL`, `IP_TOS` | has effect; TCP keeps the bits of ECN to itself |
 //! | | `IP_MTU` | to be read, of what is connected |
 //! | | `IP_MTU_DISCOVER`, `IP_RECVERR` | has effect on datagrams |
@@ -33,6 +34,7 @@ mod ipv6;
 mod settings;
 mod socket;
 mod tcp;
+mod udp;
 
 pub(crate) use settings::{Flag, IpNumber, Number, Settings};
 pub use socket::MAX_BUFFER;
@@ -66,7 +68,8 @@ pub(crate) fn read(
         IPPROTO_TCP if shared.kind == Kind::Stream => tcp::read(&target, name, value),
         IPPROTO_IP => ip::read(&target, name, value),
         IPPROTO_IPV6 if shared.family == Family::V6 => ipv6::read(&target, name, value),
-        IPPROTO_UDP if shared.kind != Kind::Stream => fail(Errno::NOPROTOOPT),
+        IPPROTO_UDP if shared.kind == Kind::Datagram => udp::read(&target, name, value),
+        IPPROTO_UDP if shared.kind == Kind::Echo => fail(Errno::NOPROTOOPT),
         // As Linux: reading at a level that an IPv4 socket does not have is another error.
         _ if shared.family == Family::V4 => fail(Errno::OPNOTSUPP),
         _ => fail(Errno::NOPROTOOPT),
@@ -90,6 +93,7 @@ pub(crate) fn write(
     match level {
         SOL_SOCKET => socket::write(&target, name, value),
         IPPROTO_TCP if shared.kind == Kind::Stream => tcp::write(&target, name, value),
+        IPPROTO_UDP if shared.kind == Kind::Datagram => udp::write(&target, name, value),
         IPPROTO_IP => ip::write(&target, name, value),
         IPPROTO_IPV6 if shared.family == Family::V6 => ipv6::write(&target, name, value),
         _ => fail(Errno::NOPROTOOPT),

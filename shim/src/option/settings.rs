@@ -80,11 +80,11 @@ pub(crate) struct Settings {
     linger: AtomicI64,
     /// The options of TCP that are numbers, by [`Number`].
     numbers: [AtomicI32; 8],
-    /// Those of IP, by [`IpNumber`].
-    ip_numbers: [AtomicI32; 6],
+    /// Those of IP and UDP, by [`IpNumber`].
+    ip_numbers: [AtomicI32; 7],
 }
 
-/// An option of IP that is a number, as getsockopt(2) shows it, but for -1: what the system has.
+/// An option of IP or UDP that is a number, as getsockopt(2) shows it, but for -1: what the system has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum IpNumber {
     /// `IP_TTL`.
@@ -99,6 +99,8 @@ pub(crate) enum IpNumber {
     TrafficClass,
     /// `IPV6_MTU_DISCOVER`.
     DiscoveryV6,
+    /// `UDP_SEGMENT`; 0 for none.
+    DatagramSize,
 }
 
 /// An option of TCP that is a number, tcp(7).
@@ -135,7 +137,7 @@ impl Settings {
             linger: AtomicI64::new(-1),
             numbers: Default::default(),
             // Nothing set, no differentiated service, IP_PMTUDISC_WANT.
-            ip_numbers: [-1, 0, 1, -1, 0, 1].map(AtomicI32::new),
+            ip_numbers: [-1, 0, 1, -1, 0, 1, 0].map(AtomicI32::new),
         };
         settings.set(Flag::ReuseAddress, options.reuse_address);
         settings.set(Flag::Broadcast, options.broadcast);

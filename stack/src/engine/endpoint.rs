@@ -1,5 +1,6 @@
 //! Endpoints: what the stack has in place of a BSD socket, without a descriptor.
 
+use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -113,6 +114,9 @@ pub struct Options {
     /// `TCP_LINGER2`, tcp(7): how long the peer's end is waited for when the application is gone and its own end was
     /// acknowledged; `None` for not at all: the connection is reset.
     pub fin_timeout: Option<Duration>,
+    /// `UDP_SEGMENT`, udp(7): what is sent is cut into datagrams of so many bytes; the last may be shorter. `None` for one
+    /// datagram.
+    pub datagram_size: Option<NonZeroU16>,
     /// What its IP headers say.
     pub ip: IpOptions,
 }
@@ -158,6 +162,7 @@ impl Default for Options {
             syn_retries: None,
             defer_accept: Retries::default(),
             fin_timeout: Some(Self::FIN_TIMEOUT),
+            datagram_size: None,
             ip: IpOptions::default(),
         }
     }

@@ -63,6 +63,8 @@ pub struct DatagramOptions {
     pub interface: Option<InterfaceId>,
     /// `IPV6_DONTFRAG`.
     pub dont_fragment: Option<bool>,
+    /// `UDP_SEGMENT`: bytes of each of the datagrams that it is cut into; 0 for one datagram.
+    pub datagram_size: Option<u16>,
 }
 
 impl MtuDiscovery {
