@@ -7,6 +7,7 @@
 //! how library calls of a forked child pass addresses.
 
 use crate::address;
+use crate::arrivals::{How, wall_clock};
 use crate::connect::fit;
 use crate::errno::fail;
 use crate::pair::{self, Given};
@@ -15,8 +16,10 @@ use crate::pump::Left;
 use crate::state::{Phase, Shared};
 use crate::sys::constants::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC};
 use crate::table::{self, Socket};
-use crate::transfer::{Step, leave, receive_with, wait};
-use ioth_stack::{Attachment, Cause, Context, EndpointId, Error, Kind, Pump};
+use crate::transfer::{Step, attempt, leave, receive_with, wait, would_block};
+use ioth_stack::{
+    Arrival, Attachment, Cause, Context, DatagramOptions, EndpointId, Error, Kind, Pump, ReceivedError,
+};
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, recv, recvmsg, send, sendmsg};
@@ -25,9 +28,25 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::SystemTime;
 
-/// What a receive gives: bytes, and where they came from.
-pub(crate) type From = (usize, Option<SocketAddr>);
+/// What a receive gives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    /// Length of the datagram, of which so much was copied as there was room for.
+    pub(crate) len: usize,
+    /// Where it came from.
+    pub(crate) from: Option<SocketAddr>,
+    /// How it arrived, if that is asked for.
+    pub(crate) how: Option<How>,
+}
+
+impl Taken {
+    /// The length that a call with room for so many bytes returns.
+    pub(crate) const fn shown(&self, room: usize, flags: i32) -> usize {
+        if flags & MSG_TRUNC == 0 && self.len > room { room } else { self.len }
+    }
+}
 
 /// The largest datagram with its address in front.
 const LARGEST: usize = 65_535 + address::LEN;
@@ -41,7 +60,7 @@ pub(crate) fn receive(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],
     flags: i32,
-) -> io::Result<From> {
+) -> io::Result<Taken> {
     match receive_with(socket, |cx, waited| receive_step(cx, socket, fd, buffer, flags, waited))? {
         Some(Step::Done(result)) => result,
         None => fail(Errno::AGAIN),
@@ -56,20 +75,22 @@ fn receive_step(
     buffer: &mut [u8],
     flags: i32,
     waited: bool,
-) -> Step<From> {
+) -> Step<Taken> {
     let shared = &*socket.shared;
     if shared.phase() == Phase::Ended {
         return Step::Plain;
     }
     let peek = flags & MSG_PEEK != 0;
     if shared.held.load(Relaxed) > 0 {
+        let arrival = next_arrival(shared, fd, peek);
         match receive_plain(shared, fd, buffer, flags | MSG_DONTWAIT) {
-            Ok(from) => {
+            Ok(taken) => {
                 if !peek {
                     shared.took(1, false);
                 }
                 leave(cx, socket, true, waited);
-                return Step::Done(Ok(from));
+                let how = arrival.map(|arrival| How::new(cx, arrival));
+                return Step::Done(Ok(Taken { how, ..taken }));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => shared.took(0, true),
             Err(error) => return Step::Done(Err(error)),
@@ -78,12 +99,30 @@ fn receive_step(
     match cx.engine.recv_from(socket.id, buffer, peek) {
         Ok(received) => {
             leave(cx, socket, false, waited);
-            let len = if flags & MSG_TRUNC == 0 { received.copied } else { received.len };
-            Step::Done(Ok((len, Some(received.from))))
+            let arrival = received.arrival.filter(|_| shared.settings.ask_for_controls());
+            let how = arrival.map(|arrival| How::new(cx, arrival));
+            Step::Done(Ok(Taken { len: received.len, from: Some(received.from), how }))
         }
         Err(Error::WouldBlock) => wait(shared, fd, flags),
         Err(error) => Step::Done(Err(error.into())),
     }
+}
+
+/// How the next datagram in the pair arrived, if that is asked for.
+fn next_arrival(shared: &Shared, fd: BorrowedFd<'_>, peek: bool) -> Option<Arrival> {
+    if !shared.settings.ask_for_controls() {
+        return None;
+    }
+    let held = rustix::io::ioctl_fionread(fd).ok()?;
+    shared.arrivals.next(usize::try_from(held).ok()?, peek)
+}
+
+/// recvmsg(2) with `MSG_ERRQUEUE`: the error, and when it came.
+pub(crate) fn receive_error(socket: &Socket, buffer: &mut [u8]) -> io::Result<(ReceivedError, SystemTime)> {
+    attempt(socket.home.reach()?, would_block, |cx| {
+        let received = cx.engine.recv_error(socket.id, buffer)?;
+        Ok((received, wall_clock(cx, received.report.at)))
+    })
 }
 
 /// recvfrom(2) on the pair.
@@ -92,21 +131,20 @@ pub(crate) fn receive_plain(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],
     flags: i32,
-) -> io::Result<From> {
+) -> io::Result<Taken> {
     if let Some(error) = ended(shared) {
         return Err(error);
     }
-    let room = buffer.len();
-    let cut = |len: usize| if flags & MSG_TRUNC == 0 { len.min(room) } else { len };
     let how = recv_flags(flags) | RecvFlags::TRUNC;
     if shared.phase() == Phase::Connected {
         let (_, len) = recv(fd, buffer, how)?;
-        return Ok((cut(len), shared.names().peer));
+        return Ok(Taken { len, from: shared.names().peer, how: None });
     }
     let mut head = [0; address::LEN];
     let mut parts = [IoSliceMut::new(&mut head), IoSliceMut::new(buffer)];
     let message = recvmsg(fd, &mut parts, &mut RecvAncillaryBuffer::default(), how)?;
-    Ok((cut(message.bytes.saturating_sub(address::LEN)), address::decode(&head)))
+    let len = message.bytes.saturating_sub(address::LEN);
+    Ok(Taken { len, from: address::decode(&head), how: None })
 }
 
 /// sendto(2) on a datagram socket of ours.
@@ -116,6 +154,7 @@ pub(crate) fn transmit(
     data: &[u8],
     flags: i32,
     to: Option<&SocketAddr>,
+    own: &DatagramOptions,
 ) -> io::Result<usize> {
     let shared = &*socket.shared;
     let stack = socket.home.reach()?;
@@ -130,7 +169,7 @@ pub(crate) fn transmit(
         {
             return wait(shared, fd, flags);
         }
-        match cx.engine.send_to(cx.now, socket.id, data, to) {
+        match cx.engine.send_message(cx.now, socket.id, data, to, own) {
             Err(Error::WouldBlock) => wait(shared, fd, flags),
             Ok(sent) => {
                 // The first datagram binds the socket.
@@ -220,8 +259,8 @@ pub(crate) fn connect(socket: &Socket, fd: BorrowedFd<'_>, peer: Option<SocketAd
         shared.set_names(local, peer.and_then(|_| cx.engine.peer_address(socket.id).ok()));
         shared.set_phase(if peer.is_some() { Phase::Connected } else { Phase::Fresh });
         if let Some(end) = shared.engine_end() {
-            for (data, from) in &waiting {
-                if put(shared, end.as_fd(), data, from) != Given::Full {
+            for (data, from, arrival) in &waiting {
+                if put(shared, end.as_fd(), data, from, *arrival) != Given::Full {
                     shared.put(1);
                 }
             }
@@ -231,12 +270,15 @@ pub(crate) fn connect(socket: &Socket, fd: BorrowedFd<'_>, peer: Option<SocketAd
 }
 
 /// Takes what waits in the pair, to be put back with or without addresses.
-fn take_back(shared: &Shared, fd: BorrowedFd<'_>) -> Vec<(Vec<u8>, SocketAddr)> {
+fn take_back(shared: &Shared, fd: BorrowedFd<'_>) -> Vec<(Vec<u8>, SocketAddr, Option<Arrival>)> {
     let mut waiting = Vec::new();
     if shared.held.load(Relaxed) > 0 {
         let mut room = vec![0; LARGEST];
-        while let Ok((len, from)) = receive_plain(shared, fd, &mut room, MSG_DONTWAIT) {
-            waiting.push((room[..len].to_vec(), from.unwrap_or(address::NONE)));
+        loop {
+            let arrival = next_arrival(shared, fd, false);
+            let Ok(taken) = receive_plain(shared, fd, &mut room, MSG_DONTWAIT) else { break };
+            let data = room[..taken.len.min(room.len())].to_vec();
+            waiting.push((data, taken.from.unwrap_or(address::NONE), arrival));
         }
     }
     shared.took(0, true);
@@ -244,14 +286,27 @@ fn take_back(shared: &Shared, fd: BorrowedFd<'_>) -> Vec<(Vec<u8>, SocketAddr)> 
 }
 
 /// Puts one datagram into the pair.
-fn put(shared: &Shared, end: BorrowedFd<'_>, data: &[u8], from: &SocketAddr) -> Given {
-    if shared.phase() == Phase::Connected {
-        return pair::give(end, data);
+fn put(
+    shared: &Shared,
+    end: BorrowedFd<'_>,
+    data: &[u8],
+    from: &SocketAddr,
+    arrival: Option<Arrival>,
+) -> Given {
+    let given = if shared.phase() == Phase::Connected {
+        pair::give(end, data)
+    } else {
+        let mut message = Vec::with_capacity(address::LEN + data.len());
+        message.extend_from_slice(&address::encode(from));
+        message.extend_from_slice(data);
+        pair::give(end, &message)
+    };
+    if let (Given::Bytes(len), Some(arrival)) = (given, arrival)
+        && shared.settings.ask_for_controls()
+    {
+        shared.arrivals.note(len, arrival);
     }
-    let mut message = Vec::with_capacity(address::LEN + data.len());
-    message.extend_from_slice(&address::encode(from));
-    message.extend_from_slice(data);
-    pair::give(end, &message)
+    given
 }
 
 /// Sends what the application wrote into the pair. `room` is for one datagram, `gone` tells that nobody
@@ -326,7 +381,7 @@ impl Datagram {
         for _ in 0..TURN {
             let Ok(received) = cx.engine.recv_from(id, &mut self.room, true) else { return (false, false) };
             let data = &self.room[..received.copied];
-            match put(&self.shared, self.end.as_fd(), data, &received.from) {
+            match put(&self.shared, self.end.as_fd(), data, &received.from, received.arrival) {
                 Given::Full => return (true, false),
                 Given::Bytes(_) => self.shared.put(1),
                 Given::Shut => {}

@@ -32,6 +32,7 @@
 //! |---|---|
 //! | stacks, and the default one of a thread | [`Stack`], [`set_default_stack`] |
 //! | the BSD calls, on any descriptor | [`msocket`], [`bind`], [`recv`], … |
+//! | data with control messages beside it | [`sendmsg`], [`recvmsg`], [`Control`] |
 //! | the types of [`std::net`] on any stack | [`net`] |
 //! | which socket options there are | [`option`] |
 //! | what a stack looks like now, as `ip` and `ss` show the kernel's | [`Stack::snapshot`], [`snapshots`], [`ended_snapshots`] |
@@ -56,7 +57,12 @@
 //! | plain send(2) after a reset | `EPIPE` at once; TCP says `ECONNRESET` first |
 //! | plain read(2), write(2) on a datagram socket without peer | an address of 32 bytes is in front |
 //! | plain write(2) of a datagram longer than any packet | is taken and lost; UDP says `EMSGSIZE` |
-//! | ICMP errors on a datagram socket | only the calls of this crate report them; poll does not show them |
+//! | ICMP errors on a datagram socket | only the calls of this crate report them; poll(2) does not show them (no `ERR`): nothing raises it on one end of a pair |
+//! | control messages beside an error (`MSG_ERRQUEUE`) | the error and its time; Linux adds TTL, TOS and addresses of the ICMP message |
+//! | `IP_PKTINFO`, `IPV6_PKTINFO` | interfaces have the stack's numbers, and the loopback interface has 0 |
+//! | a forked child, `sendmsg` with control messages, `recvmsg` | `EOPNOTSUPP`; no control messages |
+//! | control messages on TCP | none are received; those that are sent are not looked at, as on Linux |
+//! | `IP_RECVERR`, `IP_MTU_DISCOVER` on TCP | are stored; what the network says of a connection shows when it times out |
 //! | plain write(2) on a listener | waits; TCP says `EPIPE` |
 //! | plain close(2) | takes effect a moment later: until then the address is in use; does not wait for `SO_LINGER` |
 //! | close(2) while a connect that did not wait is undecided | it goes on until it is decided, and keeps its port |
@@ -83,20 +89,24 @@
 //! | a forked child | goes on with its sockets through the parent's stack, while the parent lives; new sockets on it fail with `ENETDOWN`; the child may make stacks of its own |
 
 mod address;
+mod arrivals;
 mod close;
 mod connect;
 mod connecting;
+mod control;
 mod datagram;
 mod errno;
 mod fork;
 mod join;
 mod listener;
+mod message;
 mod namespace;
 pub mod net;
 pub mod option;
 mod pair;
 mod plain;
 mod pump;
+mod sockaddr;
 mod socket;
 mod stack;
 mod state;
@@ -106,7 +116,9 @@ mod transfer;
 mod urgent;
 
 pub use close::close;
+pub use control::{Control, ExtendedError};
 pub use ioth_stack::snapshot;
+pub use message::{Message, recvmsg, sendmsg};
 pub use socket::{
     accept, accept4, bind, connect, disconnect, getpeername, getsockname, getsockopt, getsockopt_int, listen,
     msocket, read, recv, recvfrom, send, sendto, set_nonblocking, setsockopt, setsockopt_int, shutdown,
@@ -116,13 +128,18 @@ pub use stack::{
     Builder, SetupError, Stack, default_stack, ended_snapshots, remember_ended, set_default_stack, snapshots,
 };
 pub use sys::constants::{
-    AF_INET, AF_INET6, AF_UNIX, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP,
-    IPV6_V6ONLY, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SHUT_RD, SHUT_RDWR,
-    SHUT_WR, SO_ACCEPTCONN, SO_BROADCAST, SO_DOMAIN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE,
-    SO_PROTOCOL, SO_RCVBUF, SO_RCVTIMEO, SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO, SO_TYPE, SOCK_CLOEXEC,
-    SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_CONGESTION, TCP_CORK, TCP_DEFER_ACCEPT,
-    TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_LINGER2, TCP_MAXSEG, TCP_NODELAY, TCP_QUICKACK, TCP_SYNCNT,
-    TCP_USER_TIMEOUT,
+    AF_INET, AF_INET6, AF_UNIX, IP_MTU, IP_MTU_DISCOVER, IP_PKTINFO, IP_PMTUDISC_DO, IP_PMTUDISC_DONT,
+    IP_PMTUDISC_INTERFACE, IP_PMTUDISC_OMIT, IP_PMTUDISC_PROBE, IP_PMTUDISC_WANT, IP_RECVERR, IP_RECVTOS,
+    IP_RECVTTL, IP_TOS, IP_TTL, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP,
+    IPPROTO_UDP, IPV6_DONTFRAG, IPV6_HOPLIMIT, IPV6_MTU, IPV6_MTU_DISCOVER, IPV6_PKTINFO, IPV6_RECVERR,
+    IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO, IPV6_RECVTCLASS, IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_V6ONLY,
+    MSG_CTRUNC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SHUT_RD,
+    SHUT_RDWR, SHUT_WR, SO_ACCEPTCONN, SO_BROADCAST, SO_DOMAIN, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6,
+    SO_EE_ORIGIN_LOCAL, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PROTOCOL, SO_RCVBUF, SO_RCVTIMEO,
+    SO_REUSEADDR, SO_REUSEPORT, SO_RXQ_OVFL, SO_SNDBUF, SO_SNDTIMEO, SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TYPE,
+    SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_CONGESTION, TCP_CORK,
+    TCP_DEFER_ACCEPT, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_LINGER2, TCP_MAXSEG, TCP_NODELAY,
+    TCP_QUICKACK, TCP_SYNCNT, TCP_USER_TIMEOUT, UDP_SEGMENT,
 };
 
 /// The programs in the README run as tests.

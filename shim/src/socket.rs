@@ -7,7 +7,7 @@
 mod data;
 
 pub use self::data::{read, recv, recvfrom, send, sendto, sockatmark, write};
-pub(crate) use self::data::{recv_found, send_found};
+pub(crate) use self::data::{recv_found, refuse_flags, refuse_recv_flags, send_found};
 
 use crate::connect::Patience;
 use crate::errno::fail;

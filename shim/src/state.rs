@@ -3,6 +3,7 @@
 //! Everything here is written under the lock of the stack; that is what makes relaxed atomics enough,
 //! and what makes the copy whole that a forked child gets.
 
+use crate::arrivals::Arrivals;
 use crate::option::Settings;
 use ioth_stack::{Cause, Family, Kind};
 use parking_lot::Mutex;
@@ -74,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) spare: Mutex<Option<OwnedFd>>,
     /// Accepted connection that did not fit into the listener's pair.
     pub(crate) parked: Mutex<Option<(OwnedFd, SocketAddr)>>,
+    /// How the datagrams in the pair arrived, if that is asked for.
+    pub(crate) arrivals: Arrivals,
     phase: AtomicU8,
     names: Mutex<Names>,
 }
@@ -116,6 +119,7 @@ impl Shared {
             end: Mutex::new(Some(end)),
             spare: Mutex::new(None),
             parked: Mutex::new(None),
+            arrivals: Arrivals::default(),
             phase: AtomicU8::new(Phase::Fresh as u8),
             names: Mutex::new(Names::default()),
         }

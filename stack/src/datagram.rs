@@ -3,26 +3,32 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::engine::endpoint::{EndpointId, Kind, Received};
-use crate::engine::output::{Hop, Outgoing};
+use crate::engine::endpoint::{Arrival, EndpointId, Family, Kind, Received};
+use crate::engine::error_queue::{ErrorQueue, ErrorReport};
+use crate::engine::ip_options::DatagramOptions;
+use crate::engine::output::Outgoing;
 use crate::engine::{Endpoint, Engine, Role};
 use crate::error::Error;
 use crate::link::Frame;
 use crate::net::icmp_error::Complaint;
-use crate::net::ip::{self, Packet};
+use crate::net::ip::{self, Marks, Packet};
 use crate::net::route::InterfaceId;
 use crate::net::{checksum, icmp};
+use crate::tcp::isn::Purpose;
 use crate::time::Instant;
 
 /// Length of the UDP header.
 const HEADER_LEN: usize = 8;
 /// What a queued datagram costs besides its bytes, against many empty ones.
 const OVERHEAD: usize = 256;
+/// The most datagrams that one call sends: `UDP_MAX_SEGMENTS` of Linux.
+const MOST_PIECES: usize = 128;
 
 /// A received datagram.
 #[derive(Debug)]
 struct Queued {
     from: SocketAddr,
+    arrival: Arrival,
     data: Vec<u8>,
 }
 
@@ -32,8 +38,12 @@ pub(crate) struct Datagram {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) read_shutdown: bool,
     pub(crate) write_shutdown: bool,
+    /// What the network said, if that is to be kept.
+    pub(crate) errors: ErrorQueue,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
+    /// Datagrams that there was no room for.
+    drops: u32,
 }
 
 impl Datagram {
@@ -51,13 +61,21 @@ impl Datagram {
         self.queued_bytes - self.queue.len() * OVERHEAD
     }
 
-    fn push(&mut self, from: SocketAddr, data: &[u8], limit: usize) -> bool {
-        if self.queued_bytes + data.len() + OVERHEAD > limit {
+    fn push(&mut self, from: SocketAddr, mut arrival: Arrival, data: &[u8], limit: usize) -> bool {
+        if self.queued_bytes + self.errors.bytes() + data.len() + OVERHEAD > limit {
+            self.drops = self.drops.wrapping_add(1);
             return false;
         }
+        arrival.drops = self.drops;
         self.queued_bytes += data.len() + OVERHEAD;
-        self.queue.push_back(Queued { from, data: data.to_vec() });
+        self.queue.push_back(Queued { from, arrival, data: data.to_vec() });
         true
+    }
+
+    /// Keeps an error, if there is room beside the datagrams.
+    pub(crate) fn queue_error(&mut self, report: ErrorReport, quoted: &[u8], limit: usize) {
+        let room = limit.saturating_sub(self.queued_bytes + self.errors.bytes());
+        self.errors.push(report, quoted, room);
     }
 
     /// Copies the next datagram out, and takes it unless it is only looked at.
@@ -65,7 +83,8 @@ impl Datagram {
         let next = self.queue.front()?;
         let copied = buffer.len().min(next.data.len());
         buffer[..copied].copy_from_slice(&next.data[..copied]);
-        let received = Received { copied, len: next.data.len(), from: next.from };
+        let received =
+            Received { copied, len: next.data.len(), from: next.from, arrival: Some(next.arrival) };
         if !peek {
             self.queued_bytes -= next.data.len() + OVERHEAD;
             self.queue.pop_front();
@@ -115,7 +134,7 @@ impl Engine {
         }
         let from = self.scoped(interface, packet.source, source);
         let payload = &bytes[HEADER_LEN..len];
-        let takers = self.takers(checksum::UDP, packet.destination, destination, from);
+        let mut takers = self.takers(checksum::UDP, packet.destination, destination, from);
         if takers.is_empty() {
             self.counters.udp_no_port += 1;
             if to_one {
@@ -123,29 +142,37 @@ impl Engine {
             }
             return;
         }
+        let tos = ip::tos(frame.bytes());
+        let arrival =
+            Arrival { destination: packet.destination, interface, ttl: packet.ttl, tos, at: now, drops: 0 };
         // A datagram to many goes to every socket that hears it, one to this host to the best match.
-        let all = if to_one { 1 } else { takers.len() };
-        for &id in &takers[..all] {
-            self.deliver(id, from, payload);
+        if to_one {
+            takers = vec![self.choose(&takers, packet.destination, destination, from)];
+        }
+        for (_, id) in takers {
+            self.deliver(id, from, arrival, payload);
         }
     }
 
     /// Takes in an echo reply; `message` starts at its ICMP header.
-    pub(crate) fn deliver_echo(&mut self, packet: &Packet, identifier: u16, message: &[u8]) {
+    pub(crate) fn deliver_echo(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        packet: &Packet,
+        identifier: u16,
+        frame: &[u8],
+    ) {
         let from = SocketAddr::new(packet.source, 0);
-        let wanted = packet.destination.is_ipv4();
+        let wanted = if packet.destination.is_ipv4() { Family::V4 } else { Family::V6 };
         let takers = self.takers(checksum::ICMP, packet.destination, identifier, from);
-        let taker = takers.into_iter().find(|id| {
-            let family = self.endpoints.get(*id).map(|endpoint| endpoint.family);
-            family
-                == Some(if wanted {
-                    crate::engine::endpoint::Family::V4
-                } else {
-                    crate::engine::endpoint::Family::V6
-                })
-        });
-        if let Some(id) = taker {
-            self.deliver(id, from, message);
+        let taker = takers
+            .into_iter()
+            .find(|(_, id)| self.endpoints.get(*id).is_some_and(|endpoint| endpoint.family == wanted));
+        if let Some((_, id)) = taker {
+            let (destination, ttl, tos) = (packet.destination, packet.ttl, ip::tos(frame));
+            let arrival = Arrival { destination, interface, ttl, tos, at: now, drops: 0 };
+            self.deliver(id, from, arrival, &frame[packet.payload..packet.end]);
         }
     }
 
@@ -159,9 +186,15 @@ impl Engine {
         }
     }
 
-    /// The endpoints that hear datagrams to this address and port, the best match first: connected to the
-    /// sender, bound to the address, bound to the wildcard.
-    fn takers(&self, protocol: u8, destination: IpAddr, port: u16, from: SocketAddr) -> Vec<EndpointId> {
+    /// The endpoints that hear datagrams to this address and port, the best match first: connected to the sender, bound to
+    /// the address, bound to the wildcard, for IPv4 one of IPv4; among equals, as on Linux, the one that was bound last.
+    fn takers(
+        &self,
+        protocol: u8,
+        destination: IpAddr,
+        port: u16,
+        from: SocketAddr,
+    ) -> Vec<(Rank, EndpointId)> {
         let rank = |id: &EndpointId| {
             let endpoint = self.endpoints.get(*id)?;
             let Role::Datagram(datagram) = &endpoint.role else { return None };
@@ -183,15 +216,36 @@ impl Engine {
                 Some(_) => return None,
                 None => false,
             };
-            hears.then_some((!connected, address.is_unspecified()))
+            let mapped = destination.is_ipv4() && endpoint.family == Family::V6;
+            hears.then_some((!connected, address.is_unspecified(), mapped))
         };
         let Some(candidates) = self.datagrams.get(&(protocol, port)) else { return Vec::new() };
-        let mut takers: Vec<_> = candidates.iter().filter_map(|id| Some((rank(id)?, *id))).collect();
+        let mut takers: Vec<_> = candidates.iter().rev().filter_map(|id| Some((rank(id)?, *id))).collect();
         takers.sort_by_key(|(rank, _)| *rank);
-        takers.into_iter().map(|(_, id)| id).collect()
+        takers
     }
 
-    fn deliver(&mut self, id: EndpointId, from: SocketAddr, data: &[u8]) {
+    /// The best match of some; among those that share a port (`SO_REUSEPORT`) a keyed hash of both ends says which, so that
+    /// one peer is served by one of them and nobody can choose whose queue is filled.
+    fn choose(
+        &self,
+        takers: &[(Rank, EndpointId)],
+        destination: IpAddr,
+        port: u16,
+        from: SocketAddr,
+    ) -> (Rank, EndpointId) {
+        let shares = |id| self.endpoints.get(id).is_some_and(|endpoint| endpoint.options.reuse_port);
+        let best = takers[0];
+        let (unconnected, ..) = best.0;
+        if takers.len() == 1 || !unconnected || !shares(best.1) {
+            return best;
+        }
+        let group: Vec<_> = takers.iter().filter(|(rank, id)| *rank == best.0 && shares(*id)).collect();
+        let hash = self.secret.hash(Purpose::Balance, &[SocketAddr::new(destination, port), from], 0);
+        *group[(hash % group.len() as u64) as usize]
+    }
+
+    fn deliver(&mut self, id: EndpointId, from: SocketAddr, arrival: Arrival, data: &[u8]) {
         let Some(Endpoint { role: Role::Datagram(datagram), options, .. }) = self.endpoints.get_mut(id)
         else {
             return;
@@ -199,7 +253,7 @@ impl Engine {
         if datagram.read_shutdown {
             return;
         }
-        if datagram.push(from, data, options.recv_buffer) {
+        if datagram.push(from, arrival, data, options.recv_buffer) {
             self.counters.udp_in += 1;
             self.notify(id);
         } else {
@@ -214,99 +268,136 @@ impl Engine {
         id: EndpointId,
         data: &[u8],
         to: SocketAddr,
+        own: &DatagramOptions,
     ) -> Result<usize, Error> {
         let endpoint = self.endpoints.get(id).ok_or(Error::BadEndpoint)?;
         let (kind, options) = (endpoint.kind, endpoint.options);
         let (bound, port) = endpoint.bound.ok_or(Error::Invalid)?;
-        let scope = scope_of(&to);
+        let scope = own.interface.or_else(|| scope_of(&to));
+        if scope.is_some_and(|scope| scope.index() as usize >= self.interfaces.len()) {
+            return Err(Error::NoInterface);
+        }
         let destination = to.ip();
         let hop = self.route(destination, scope)?;
-        let own = &self.interfaces[hop.interface.0 as usize];
+        let via = &self.interfaces[hop.interface.0 as usize];
         if let IpAddr::V4(v4) = destination
-            && own.is_broadcast(v4)
+            && via.is_broadcast(v4)
             && !options.broadcast
         {
             return Err(Error::AccessDenied);
         }
-        // What does not fit the link leaves in fragments, unless no length field could say it.
-        let header = if kind == Kind::Echo { 0 } else { HEADER_LEN };
-        if data.len() + header > ip::most_payload(destination) {
-            self.counters.fragment_fails += 1;
-            return Err(Error::MessageTooLong);
-        }
         let destination = if destination.is_unspecified() { hop.next } else { destination };
-        let source = if bound.is_unspecified() { hop.source } else { bound };
+        let source = match own.source {
+            Some(IpAddr::V4(source)) if !self.is_local(source.into()) => {
+                return Err(Error::NetworkUnreachable);
+            }
+            Some(source) if !self.is_local(source) => return Err(Error::Invalid),
+            Some(source) => source,
+            None if bound.is_unspecified() => hop.source,
+            None => bound,
+        };
         if source.is_ipv4() != destination.is_ipv4() {
             return Err(Error::NetworkUnreachable);
         }
-        match kind {
-            Kind::Echo => self.send_echo(now, hop, source, destination, port, data)?,
-            _ => {
-                let fill = |bytes: &mut [u8]| {
-                    bytes[..2].copy_from_slice(&port.to_be_bytes());
-                    bytes[2..4].copy_from_slice(&to.port().to_be_bytes());
-                    let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-                    bytes[4..6].copy_from_slice(&len.to_be_bytes());
-                    bytes[HEADER_LEN..].copy_from_slice(data);
-                };
-                let len = HEADER_LEN + data.len();
-                let packet =
-                    Outgoing { hop, source, destination, protocol: checksum::UDP, ttl: ip::DEFAULT_TTL };
-                self.send_packet(now, packet, len, fill);
-            }
+        let len = data.len() + if kind == Kind::Echo { 0 } else { HEADER_LEN };
+        let discovery = options.ip.discovery(destination);
+        let mut mtu: usize =
+            if discovery.heeds_path() { self.mtu_to(now, hop, destination) } else { via.mtu.into() };
+        let mut fragments = discovery.fragments();
+        if destination.is_ipv6() {
+            mtu = options.ip.mtu_v6.map_or(mtu, |most| mtu.min(most.into()));
+            fragments &= !own.dont_fragment.unwrap_or(options.ip.dont_fragment_v6);
         }
-        self.counters.udp_out += 1;
+        // UDP_SEGMENT, udp(7): each of the datagrams has to fit, and as on Linux there are not too many.
+        let size = match own.datagram_size {
+            Some(size) => usize::from(size),
+            None => options.datagram_size.map_or(0, |size| size.get().into()),
+        };
+        let size = if kind == Kind::Datagram { size } else { 0 };
+        fragments &= size == 0;
+        // What does not fit leaves in fragments, if it may, and unless no length field could say it.
+        let longest = if size == 0 { len } else { len.min(HEADER_LEN + size) };
+        let fits = ip::header_len(destination) + longest <= mtu;
+        if !(fits || fragments) || len > ip::most_payload(destination) {
+            self.counters.fragment_fails += 1;
+            // As Linux, which does not queue what no packet of IPv4 could say.
+            if size == 0 && (destination.is_ipv6() || data.len() <= ip::MAX_LEN) {
+                self.report_local(now, id, SocketAddr::new(destination, to.port()), mtu);
+            }
+            return Err(Error::MessageTooLong);
+        }
+        if size > 0 && data.len() > size * MOST_PIECES {
+            return Err(Error::Invalid);
+        }
+        let marks = options.ip.marks(destination);
+        let marks = Marks { ttl: own.ttl.unwrap_or(marks.ttl), tos: own.tos.unwrap_or(marks.tos), ..marks };
+        let protocol = match kind {
+            Kind::Echo => echo_protocol(destination, data)?,
+            _ => checksum::UDP,
+        };
+        let packet = Outgoing { hop, source, destination, protocol, ttl: marks.ttl };
+        let mut send = |piece: &[u8]| {
+            let fill = |bytes: &mut [u8]| {
+                if kind == Kind::Echo {
+                    bytes.copy_from_slice(piece);
+                    // The identifier is the endpoint's port, icmp(7).
+                    bytes[4..6].copy_from_slice(&port.to_be_bytes());
+                    return;
+                }
+                bytes[..2].copy_from_slice(&port.to_be_bytes());
+                bytes[2..4].copy_from_slice(&to.port().to_be_bytes());
+                let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+                bytes[4..6].copy_from_slice(&len.to_be_bytes());
+                bytes[HEADER_LEN..].copy_from_slice(piece);
+            };
+            let header = len - data.len();
+            self.send_marked(now, packet, marks, mtu, header + piece.len(), fill);
+            self.counters.udp_out += 1;
+        };
+        if size == 0 || data.is_empty() {
+            send(data);
+        } else {
+            data.chunks(size).for_each(send);
+        }
         Ok(data.len())
     }
 
-    /// Sends an echo request: `data` is the ICMP message, whose identifier is the endpoint's port, icmp(7).
-    fn send_echo(
-        &mut self,
-        now: Instant,
-        hop: Hop,
-        source: IpAddr,
-        destination: IpAddr,
-        identifier: u16,
-        data: &[u8],
-    ) -> Result<(), Error> {
-        const ECHO_REQUEST: u8 = 8;
-        const V6_ECHO_REQUEST: u8 = 128;
-        let v4 = destination.is_ipv4();
-        let kind = if v4 { ECHO_REQUEST } else { V6_ECHO_REQUEST };
-        if data.len() < icmp::HEADER_LEN || data[0] != kind || data[1] != 0 {
-            return Err(Error::Invalid);
-        }
-        let protocol = if v4 { checksum::ICMP } else { checksum::ICMP6 };
-        let fill = |bytes: &mut [u8]| {
-            bytes.copy_from_slice(data);
-            bytes[4..6].copy_from_slice(&identifier.to_be_bytes());
-        };
-        let packet = Outgoing { hop, source, destination, protocol, ttl: ip::DEFAULT_TTL };
-        self.send_packet(now, packet, data.len(), fill);
-        Ok(())
-    }
-
-    /// Whether there is an endpoint that can have sent a datagram.
-    pub(crate) fn may_have_sent(&self, sent: &Packet, source: u16, destination: u16) -> bool {
-        let peer = SocketAddr::new(sent.destination, destination);
-        !self.takers(checksum::UDP, sent.source, source, peer).is_empty()
-    }
-
-    /// The endpoint that sent a datagram which the network reports back. As the kernel, only a connected
-    /// one is told (udp(7)).
+    /// The endpoint that sent a datagram which the network reports back: the one that would hear an answer.
     pub(crate) fn datagram_of_sent(
         &self,
         sent: &Packet,
         source: u16,
         destination: u16,
     ) -> Option<EndpointId> {
+        let protocol = if sent.protocol == checksum::UDP { checksum::UDP } else { checksum::ICMP };
         let peer = SocketAddr::new(sent.destination, destination);
-        let takers = self.takers(checksum::UDP, sent.source, source, peer);
-        takers.into_iter().find(|id| match self.endpoints.get(*id).map(|endpoint| &endpoint.role) {
-            Some(Role::Datagram(datagram)) => datagram.peer.is_some(),
-            _ => false,
-        })
+        let takers = self.takers(protocol, sent.source, source, peer);
+        (!takers.is_empty()).then(|| self.choose(&takers, sent.source, source, peer).1)
     }
+
+    /// Whether the endpoint that sent a datagram believes a report that it was too long.
+    pub(crate) fn believes_report(&self, sent: &Packet, (source, destination): (u16, u16)) -> bool {
+        let id = self.datagram_of_sent(sent, source, destination);
+        id.and_then(|id| self.endpoints.get(id))
+            .is_some_and(|endpoint| endpoint.options.ip.discovery(sent.destination).believes_reports())
+    }
+}
+
+/// How well an endpoint matches, the less the better: it is not connected, not bound to the address, not of the family.
+type Rank = (bool, bool, bool);
+
+/// The protocol of an echo request, which is all that may be sent: `data` is the ICMP message, icmp(7).
+fn echo_protocol(destination: IpAddr, data: &[u8]) -> Result<u8, Error> {
+    const ECHO_REQUEST: u8 = 8;
+    const V6_ECHO_REQUEST: u8 = 128;
+    let (kind, protocol) = match destination {
+        IpAddr::V4(_) => (ECHO_REQUEST, checksum::ICMP),
+        IpAddr::V6(_) => (V6_ECHO_REQUEST, checksum::ICMP6),
+    };
+    if data.len() < icmp::HEADER_LEN || data[..2] != [kind, 0] {
+        return Err(Error::Invalid);
+    }
+    Ok(protocol)
 }
 
 /// The interface that a link-local address is scoped to.

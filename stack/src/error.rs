@@ -65,6 +65,21 @@ pub enum Error {
     /// `EHOSTUNREACH`: the next hop or the destination does not answer.
     #[error("the destination cannot be reached")]
     HostUnreachable,
+    /// `ENOPROTOOPT`: the peer does not speak the protocol.
+    #[error("the destination does not speak the protocol")]
+    ProtocolUnreachable,
+    /// `EHOSTDOWN`: a router does not know the destination.
+    #[error("the destination is not known")]
+    HostUnknown,
+    /// `ENONET`: a router says that the sender is isolated.
+    #[error("the sender is isolated from the network")]
+    Isolated,
+    /// `EPROTO`: the peer or a router did not understand a header.
+    #[error("a header was not understood")]
+    Protocol,
+    /// `ENODEV`: there is no such interface.
+    #[error("there is no such interface")]
+    NoInterface,
     /// `ENETDOWN`: the stack was shut down.
     #[error("the stack was shut down")]
     NetworkDown,
@@ -107,6 +122,11 @@ impl Error {
             Self::NetworkUnreachable => libc::ENETUNREACH,
             Self::NoSuchRoute => libc::ESRCH,
             Self::HostUnreachable => libc::EHOSTUNREACH,
+            Self::ProtocolUnreachable => libc::ENOPROTOOPT,
+            Self::HostUnknown => libc::EHOSTDOWN,
+            Self::Isolated => libc::ENONET,
+            Self::Protocol => libc::EPROTO,
+            Self::NoInterface => libc::ENODEV,
             Self::NetworkDown => libc::ENETDOWN,
             Self::AccessDenied => libc::EACCES,
             Self::NoBuffers => libc::ENOBUFS,

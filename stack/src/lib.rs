@@ -73,7 +73,11 @@ pub use config::Config;
 pub use driver::{Attachment, Cause, Context, Pump, Runtime};
 pub use engine::address::{Assignment, Origin, Standing};
 pub use engine::configuration::Teller;
-pub use engine::endpoint::{Accepted, EndpointId, Family, Kind, Options, Readiness, Received, Shutdown};
+pub use engine::endpoint::{
+    Accepted, Arrival, EndpointId, Family, Kind, Options, Readiness, Received, Shutdown,
+};
+pub use engine::error_queue::{ErrorReport, ReceivedError, Reporter};
+pub use engine::ip_options::{DatagramOptions, IpOptions, MtuDiscovery};
 pub use engine::snapshot::{self, Snapshot};
 pub use engine::{Counters, Engine, InterfaceSettings, Transmit};
 pub use error::Error;

@@ -39,6 +39,8 @@ pub struct Binding {
     pub port: u16,
     /// `SO_REUSEADDR`.
     pub reuse: bool,
+    /// `SO_REUSEPORT`.
+    pub reuse_port: bool,
 }
 
 /// Names one binding of one table. It is never used again.
@@ -70,7 +72,7 @@ impl Binding {
     /// All addresses of both families.
     #[must_use]
     pub const fn dual(protocol: Protocol, port: u16) -> Self {
-        Self { protocol, address: None, v4: true, v6: true, port, reuse: false }
+        Self { protocol, address: None, v4: true, v6: true, port, reuse: false, reuse_port: false }
     }
 
     /// One address or, if it is unspecified, all of its family.
@@ -84,6 +86,7 @@ impl Binding {
             v6: ip.is_ipv6(),
             port: local.port(),
             reuse: false,
+            reuse_port: false,
         }
     }
 
@@ -91,6 +94,12 @@ impl Binding {
     #[must_use]
     pub const fn reuse(self, reuse: bool) -> Self {
         Self { reuse, ..self }
+    }
+
+    /// The same with `SO_REUSEPORT` as given.
+    #[must_use]
+    pub const fn reuse_port(self, reuse_port: bool) -> Self {
+        Self { reuse_port, ..self }
     }
 
     /// The families it is for: of its address, if it has one.
@@ -140,7 +149,8 @@ impl PortTable {
     ///
     /// # Errors
     /// - [`Error::AddressInUse`] when somebody else has an overlapping address on the port, unless both
-    ///   have `SO_REUSEADDR` and, for TCP, the other is not listening; and when no port is free.
+    ///   have `SO_REUSEPORT`, or both have `SO_REUSEADDR` and, for TCP, the other is not listening; and when
+    ///   no port is free.
     /// - [`Error::Invalid`] when it is for no address at all.
     pub fn bind(&mut self, binding: Binding) -> Result<BindingId, Error> {
         let mut binding = checked(binding)?;
@@ -208,8 +218,8 @@ impl PortTable {
     /// Lets nobody else listen there (`listen(2)`). Again for one that listens changes nothing.
     ///
     /// # Errors
-    /// - [`Error::AddressInUse`] when somebody with an overlapping address listens on the port, or
-    ///   one of the two has no `SO_REUSEADDR` any more.
+    /// - [`Error::AddressInUse`] when somebody with an overlapping address listens on the port, unless both
+    ///   have `SO_REUSEPORT`, or one of the two has no `SO_REUSEADDR` any more.
     /// - [`Error::BadEndpoint`] when there is no such binding.
     pub fn set_listening(&mut self, id: BindingId) -> Result<(), Error> {
         let owner = self.owners.get(&id).ok_or(Error::BadEndpoint)?;
@@ -238,6 +248,13 @@ impl PortTable {
     pub fn set_reuse(&mut self, id: BindingId, reuse: bool) {
         if let Some(owner) = self.owners.get_mut(&id) {
             owner.binding.reuse = reuse;
+        }
+    }
+
+    /// The same for `SO_REUSEPORT`.
+    pub fn set_reuse_port(&mut self, id: BindingId, reuse_port: bool) {
+        if let Some(owner) = self.owners.get_mut(&id) {
+            owner.binding.reuse_port = reuse_port;
         }
     }
 
@@ -282,7 +299,9 @@ impl Owner {
     /// `inet_bind_conflict` and `inet_rcv_saddr_equal`.
     fn conflicts_with(&self, binding: &Binding) -> bool {
         // A UDP endpoint never listens.
-        self.binding.overlaps(binding) && !(self.binding.reuse && binding.reuse && !self.listening)
+        let shared = self.binding.reuse_port && binding.reuse_port;
+        let reused = self.binding.reuse && binding.reuse && !self.listening;
+        self.binding.overlaps(binding) && !(shared || reused)
     }
 }
 

@@ -12,10 +12,14 @@ mod datagrams;
 mod echoes;
 mod endings;
 mod families;
+mod icmp_errors;
+mod ip_options;
 mod listening;
+mod messages;
 mod mixes;
 mod options;
 mod readiness;
+mod sharing;
 mod sockets;
 mod streams;
 mod sys;
@@ -61,6 +65,10 @@ fn main() -> ExitCode {
         threads::tests(),
         mixes::tests(),
         urgent::tests(),
+        messages::tests(),
+        ip_options::tests(),
+        icmp_errors::tests(),
+        sharing::tests(),
     ];
     ioth_tests::netns::run(tests.concat())
 }

@@ -45,6 +45,11 @@ impl Host {
         self.within(|stack| ioth::msocket(stack, domain, kind, protocol))
     }
 
+    /// Whether it is the same host as another.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        self.v4 == other.v4
+    }
+
     /// Whether it is the kernel's.
     pub(crate) const fn is_kernel(&self) -> bool {
         self.net.is_some()
@@ -274,6 +279,12 @@ impl Hosts {
             // Whose echo sockets the kernel allows: nobody's in a new namespace, icmp(7). Where /proc/sys
             // is read-only, only the behaviours of echo sockets and of TCP_MAXSEG fail.
             let _ = net.enter(|| std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0"));
+        }
+        for net in [&near, &far, &tapped] {
+            // So that no error of many is kept back, icmp(7): what is limited are those of one behaviour after another.
+            for limit in ["ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"] {
+                let _ = net.enter(|| std::fs::write(format!("/proc/sys/net/{limit}"), "0"));
+            }
         }
         let switch = format!("switch://parity-{}", MADE.fetch_add(1, Relaxed));
         let red = Stack::new(&switch, "ip=10.0.0.1/24,ip=fd00::1/64")?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ioth_stack::Error;
+use ioth_stack::{Error, IpOptions, Options};
 
 use crate::wire::Wire;
 
@@ -73,15 +73,22 @@ fn what_waits_for_a_neighbour_is_bounded() {
     assert_eq!(heard, (136..200).collect::<Vec<u8>>());
 }
 
+/// As Linux, ip(7): that may go away by itself, so only who asks for all errors is told.
 #[test]
-fn a_connected_datagram_endpoint_hears_of_a_dead_neighbour() {
-    let (mut wire, a, _) = Wire::pair();
-    let id = wire.datagram(a, "10.0.0.1:1");
-    let now = wire.now();
-    wire[a].connect(now, id, "10.0.0.9:9".parse().unwrap()).unwrap();
-    assert_eq!(wire.send(a, id, b"x"), Ok(1));
-    wire.run(Duration::from_secs(4));
-    assert_eq!(wire[a].take_error(id), Some(Error::HostUnreachable));
+fn a_datagram_endpoint_that_asks_hears_of_a_dead_neighbour_ip_7() {
+    for (own, peer) in [("10.0.0.1:1", "10.0.0.9:9"), ("[fd00::1]:1", "[fd00::9]:9")] {
+        for asks in [false, true] {
+            let (mut wire, a, _) = Wire::pair();
+            let id = wire.datagram(a, own);
+            let ip = IpOptions { queue_errors: asks, queue_errors_v6: asks, ..IpOptions::default() };
+            wire[a].set_options(id, Options { ip, ..Options::default() }).unwrap();
+            let now = wire.now();
+            wire[a].connect(now, id, peer.parse().unwrap()).unwrap();
+            assert_eq!(wire.send(a, id, b"x"), Ok(1));
+            wire.run(Duration::from_secs(4));
+            assert_eq!(wire[a].take_error(id), asks.then_some(Error::HostUnreachable));
+        }
+    }
 }
 
 #[test]

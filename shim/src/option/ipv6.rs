@@ -1,28 +1,91 @@
 //! `IPPROTO_IPV6`, ipv6(7).
 
-use super::{Flag, Target, integer, show_integer};
+use super::ip::{USUAL_TTL, discovery, tos_of};
+use super::{Flag, IpNumber, Target, integer, show_integer};
 use crate::errno::fail;
-use crate::sys::constants::IPV6_V6ONLY;
+use crate::sys::constants::{
+    IPV6_DONTFRAG, IPV6_MTU, IPV6_MTU_DISCOVER, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO,
+    IPV6_RECVTCLASS, IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_V6ONLY,
+};
 use rustix::io::Errno;
 use std::io;
 
 pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Result<usize> {
+    let settings = &target.shared.settings;
+    let integer = match name {
+        IPV6_UNICAST_HOPS => match settings.ip_number(IpNumber::HopLimit) {
+            -1 => USUAL_TTL,
+            set => set,
+        },
+        IPV6_TCLASS => settings.ip_number(IpNumber::TrafficClass),
+        IPV6_MTU_DISCOVER => settings.ip_number(IpNumber::DiscoveryV6),
+        IPV6_MTU => target.path_mtu()?,
+        _ => i32::from(settings.has(flag(name)?)),
+    };
+    Ok(show_integer(value, integer))
+}
+
+pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<()> {
+    let settings = &target.shared.settings;
+    let number = integer(value)?;
     match name {
-        IPV6_V6ONLY => Ok(show_integer(value, i32::from(target.shared.settings.has(Flag::V6Only)))),
+        IPV6_UNICAST_HOPS => {
+            if !(-1..=255).contains(&number) {
+                return fail(Errno::INVAL);
+            }
+            target.tell(|options| options.ip.hop_limit = u8::try_from(number).ok())?;
+            settings.set_ip_number(IpNumber::HopLimit, number);
+        }
+        IPV6_TCLASS => {
+            if !(-1..=255).contains(&number) {
+                return fail(Errno::INVAL);
+            }
+            // RFC 3542 section 6.5: -1 is the default, 0.
+            let class = tos_of(target, number.max(0), settings.ip_number(IpNumber::TrafficClass));
+            target.tell(|options| options.ip.traffic_class = class)?;
+            settings.set_ip_number(IpNumber::TrafficClass, class.into());
+        }
+        IPV6_MTU_DISCOVER => {
+            let Some(discovery) = discovery(number) else { return fail(Errno::INVAL) };
+            target.tell(|options| options.ip.discovery_v6 = discovery)?;
+            settings.set_ip_number(IpNumber::DiscoveryV6, number);
+        }
+        IPV6_MTU => {
+            if number != 0 && number < LEAST_MTU {
+                return fail(Errno::INVAL);
+            }
+            let mtu = u16::try_from(number).ok().filter(|mtu| *mtu > 0);
+            target.tell(|options| options.ip.mtu_v6 = mtu)?;
+        }
+        // Linux refuses it once the socket has a port.
+        IPV6_V6ONLY if target.shared.names().local.is_some_and(|local| local.port() != 0) => {
+            return fail(Errno::INVAL);
+        }
+        _ => {
+            let (flag, on) = (flag(name)?, number != 0);
+            target.set(flag, on, |options| match name {
+                IPV6_V6ONLY => options.v6_only = on,
+                IPV6_RECVERR => options.ip.queue_errors_v6 = on,
+                IPV6_DONTFRAG => options.ip.dont_fragment_v6 = on,
+                _ => {}
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The option that is on or off.
+fn flag(name: i32) -> io::Result<Flag> {
+    match name {
+        IPV6_V6ONLY => Ok(Flag::V6Only),
+        IPV6_DONTFRAG => Ok(Flag::DontFragmentV6),
+        IPV6_RECVERR => Ok(Flag::RecvErrorsV6),
+        IPV6_RECVHOPLIMIT => Ok(Flag::RecvHopLimit),
+        IPV6_RECVTCLASS => Ok(Flag::RecvTrafficClass),
+        IPV6_RECVPKTINFO => Ok(Flag::PacketInfoV6),
         _ => fail(Errno::NOPROTOOPT),
     }
 }
 
-pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<()> {
-    match name {
-        IPV6_V6ONLY => {
-            let on = integer(value)? != 0;
-            // Linux refuses it once the socket has a port.
-            if target.shared.names().local.is_some_and(|local| local.port() != 0) {
-                return fail(Errno::INVAL);
-            }
-            target.set(Flag::V6Only, on, |options| options.v6_only = on)
-        }
-        _ => fail(Errno::NOPROTOOPT),
-    }
-}
+/// The smallest MTU of IPv6 (RFC 8200 section 5).
+const LEAST_MTU: i32 = 1280;

@@ -3,16 +3,25 @@
 //!
 //! | level | option | |
 //! |---|---|---|
-//! | `SOL_SOCKET` | `SO_REUSEADDR`, `SO_BROADCAST`, `SO_RCVBUF`, `SO_SNDBUF`, `SO_RCVTIMEO`, `SO_SNDTIMEO` | has effect |
+//! | `SOL_SOCKET` | `SO_REUSEADDR`, `SO_REUSEPORT`, `SO_BROADCAST`, `SO_RCVBUF`, `SO_SNDBUF`, `SO_RCVTIMEO`, `SO_SNDTIMEO` | has effect |
 //! | | `SO_TYPE`, `SO_DOMAIN`, `SO_PROTOCOL`, `SO_ACCEPTCONN`, `SO_ERROR` | to be read |
 //! | | `SO_LINGER` | on with 0 seconds: close sends a reset; with more: close waits for the peer so long |
 //! | | `SO_KEEPALIVE`, `SO_OOBINLINE` | has effect |
+//! | | `SO_TIMESTAMP`, `SO_TIMESTAMPNS`, `SO_RXQ_OVFL` | has effect on datagrams, see [`Control`](crate::Control) |
+//! | `IPPROTO_UDP` | `UDP_SEGMENT` | has effect: what is sent is cut into datagrams |
+//! | `IPPROTO_IP` | `IP_TTL`, `IP_TOS` | has effect; TCP keeps the bits of ECN to itself |
+//! | | `IP_MTU` | to be read, of what is connected |
+//! | | `IP_MTU_DISCOVER`, `IP_RECVERR` | has effect on datagrams |
+//! | | `IP_RECVTTL`, `IP_RECVTOS`, `IP_PKTINFO` | has effect on datagrams, see [`Control`](crate::Control) |
 //! | `IPPROTO_TCP` | `TCP_NODELAY`, `TCP_CORK`, `TCP_QUICKACK` | has effect |
 //! | | `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT`, `TCP_USER_TIMEOUT` | has effect |
 //! | | `TCP_SYNCNT`, `TCP_DEFER_ACCEPT`, `TCP_LINGER2` | has effect |
 //! | | `TCP_MAXSEG` | has effect on connections that are made later, as on Linux; shows what holds |
 //! | | `TCP_CONGESTION` | has effect: "cubic" or "reno" |
 //! | `IPPROTO_IPV6` | `IPV6_V6ONLY` | has effect |
+//! | | `IPV6_UNICAST_HOPS`, `IPV6_TCLASS` | has effect; TCP keeps the bits of ECN to itself |
+//! | | `IPV6_MTU_DISCOVER`, `IPV6_DONTFRAG`, `IPV6_RECVERR`, `IPV6_MTU` | has effect on datagrams; the last shows the path's |
+//! | | `IPV6_RECVHOPLIMIT`, `IPV6_RECVTCLASS`, `IPV6_RECVPKTINFO` | has effect on datagrams, see [`Control`](crate::Control) |
 //! | any other | | `ENOPROTOOPT`; reading at a level that the socket does not have: `EOPNOTSUPP` for IPv4 |
 //!
 //! The rings of a connection grow by themselves, to [`MAX_BUFFER`] at most, unless their size was set.
@@ -20,12 +29,14 @@
 //! As on Linux, `SO_RCVBUF` and `SO_SNDBUF` show twice what was set, within bounds: at least 2304 and
 //! 4608, at most twice [`MAX_BUFFER`] (the kernel's bound is the sysctl `net.core.rmem_max`).
 
+mod ip;
 mod ipv6;
 mod settings;
 mod socket;
 mod tcp;
+mod udp;
 
-pub(crate) use settings::{Flag, Number, Settings};
+pub(crate) use settings::{Flag, IpNumber, Number, Settings};
 pub use socket::MAX_BUFFER;
 
 use crate::errno::fail;
@@ -55,10 +66,12 @@ pub(crate) fn read(
     match level {
         SOL_SOCKET => socket::read(&target, name, value),
         IPPROTO_TCP if shared.kind == Kind::Stream => tcp::read(&target, name, value),
+        IPPROTO_IP => ip::read(&target, name, value),
         IPPROTO_IPV6 if shared.family == Family::V6 => ipv6::read(&target, name, value),
-        IPPROTO_UDP if shared.kind != Kind::Stream => fail(Errno::NOPROTOOPT),
+        IPPROTO_UDP if shared.kind == Kind::Datagram => udp::read(&target, name, value),
+        IPPROTO_UDP if shared.kind == Kind::Echo => fail(Errno::NOPROTOOPT),
         // As Linux: reading at a level that an IPv4 socket does not have is another error.
-        _ if shared.family == Family::V4 && level != IPPROTO_IP => fail(Errno::OPNOTSUPP),
+        _ if shared.family == Family::V4 => fail(Errno::OPNOTSUPP),
         _ => fail(Errno::NOPROTOOPT),
     }
 }
@@ -80,6 +93,8 @@ pub(crate) fn write(
     match level {
         SOL_SOCKET => socket::write(&target, name, value),
         IPPROTO_TCP if shared.kind == Kind::Stream => tcp::write(&target, name, value),
+        IPPROTO_UDP if shared.kind == Kind::Datagram => udp::write(&target, name, value),
+        IPPROTO_IP => ip::write(&target, name, value),
         IPPROTO_IPV6 if shared.family == Family::V6 => ipv6::write(&target, name, value),
         _ => fail(Errno::NOPROTOOPT),
     }
@@ -106,6 +121,13 @@ impl Target<'_> {
         let socket = self.socket?;
         let stack = socket.home.reach().ok()?;
         Some(stack.run(|cx| question(cx.engine, socket.id)))
+    }
+
+    /// `IP_MTU` and `IPV6_MTU`: what is known of the path to the peer.
+    fn path_mtu(&self) -> io::Result<i32> {
+        let socket = self.socket.map_or_else(|| fail(Errno::NOTCONN), Ok)?;
+        let mtu = socket.home.reach()?.run(|cx| cx.engine.path_mtu(cx.now, socket.id))?;
+        Ok(i32::try_from(mtu).unwrap_or(i32::MAX))
     }
 
     /// Changes the engine's options, if there still is an endpoint.

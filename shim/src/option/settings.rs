@@ -30,7 +30,44 @@ pub(crate) enum Flag {
     QuickAck = 128,
     /// `SO_OOBINLINE`.
     OobInline = 256,
+    /// `SO_REUSEPORT`.
+    ReusePort = 1 << 9,
+    /// `SO_TIMESTAMP`.
+    Timestamp = 1 << 10,
+    /// `SO_TIMESTAMPNS`.
+    TimestampNanos = 1 << 11,
+    /// `SO_RXQ_OVFL`.
+    Drops = 1 << 12,
+    /// `IP_RECVTTL`.
+    RecvTtl = 1 << 13,
+    /// `IP_RECVTOS`.
+    RecvTos = 1 << 14,
+    /// `IP_PKTINFO`.
+    PacketInfo = 1 << 15,
+    /// `IPV6_RECVHOPLIMIT`.
+    RecvHopLimit = 1 << 16,
+    /// `IPV6_RECVTCLASS`.
+    RecvTrafficClass = 1 << 17,
+    /// `IPV6_RECVPKTINFO`.
+    PacketInfoV6 = 1 << 18,
+    /// `IP_RECVERR`.
+    RecvErrors = 1 << 19,
+    /// `IPV6_RECVERR`.
+    RecvErrorsV6 = 1 << 20,
+    /// `IPV6_DONTFRAG`.
+    DontFragmentV6 = 1 << 21,
 }
+
+/// Those that ask for control messages beside a datagram.
+const ASK_FOR_CONTROLS: u32 = Flag::Timestamp as u32
+    | Flag::TimestampNanos as u32
+    | Flag::Drops as u32
+    | Flag::RecvTtl as u32
+    | Flag::RecvTos as u32
+    | Flag::PacketInfo as u32
+    | Flag::RecvHopLimit as u32
+    | Flag::RecvTrafficClass as u32
+    | Flag::PacketInfoV6 as u32;
 
 /// The options of one socket. Atomic, so that a forked child never finds a lock held.
 #[derive(Debug)]
@@ -43,6 +80,27 @@ pub(crate) struct Settings {
     linger: AtomicI64,
     /// The options of TCP that are numbers, by [`Number`].
     numbers: [AtomicI32; 8],
+    /// Those of IP and UDP, by [`IpNumber`].
+    ip_numbers: [AtomicI32; 7],
+}
+
+/// An option of IP or UDP that is a number, as getsockopt(2) shows it, but for -1: what the system has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum IpNumber {
+    /// `IP_TTL`.
+    Ttl,
+    /// `IP_TOS`.
+    Tos,
+    /// `IP_MTU_DISCOVER`.
+    Discovery,
+    /// `IPV6_UNICAST_HOPS`.
+    HopLimit,
+    /// `IPV6_TCLASS`.
+    TrafficClass,
+    /// `IPV6_MTU_DISCOVER`.
+    DiscoveryV6,
+    /// `UDP_SEGMENT`; 0 for none.
+    DatagramSize,
 }
 
 /// An option of TCP that is a number, tcp(7).
@@ -78,6 +136,8 @@ impl Settings {
             send_buffer: shown(options.send_buffer),
             linger: AtomicI64::new(-1),
             numbers: Default::default(),
+            // Nothing set, no differentiated service, IP_PMTUDISC_WANT.
+            ip_numbers: [-1, 0, 1, -1, 0, 1, 0].map(AtomicI32::new),
         };
         settings.set(Flag::ReuseAddress, options.reuse_address);
         settings.set(Flag::Broadcast, options.broadcast);
@@ -109,7 +169,8 @@ impl Settings {
         self.recv_buffer.store(listener.recv_buffer.load(Relaxed), Relaxed);
         self.send_buffer.store(listener.send_buffer.load(Relaxed), Relaxed);
         self.linger.store(listener.linger.load(Relaxed), Relaxed);
-        for (own, theirs) in self.numbers.iter().zip(&listener.numbers) {
+        let numbers = self.numbers.iter().chain(&self.ip_numbers);
+        for (own, theirs) in numbers.zip(listener.numbers.iter().chain(&listener.ip_numbers)) {
             own.store(theirs.load(Relaxed), Relaxed);
         }
         // As Linux: this is the listener's alone.
@@ -172,6 +233,21 @@ impl Settings {
     /// An option of TCP that is a number.
     pub(crate) fn number(&self, number: Number) -> i32 {
         self.numbers[number as usize].load(Relaxed)
+    }
+
+    /// Sets an option of IP that is a number.
+    pub(crate) fn set_ip_number(&self, number: IpNumber, value: i32) {
+        self.ip_numbers[number as usize].store(value, Relaxed);
+    }
+
+    /// An option of IP that is a number.
+    pub(crate) fn ip_number(&self, number: IpNumber) -> i32 {
+        self.ip_numbers[number as usize].load(Relaxed)
+    }
+
+    /// Whether anything asks for control messages beside a datagram.
+    pub(crate) fn ask_for_controls(&self) -> bool {
+        self.flags.load(Relaxed) & ASK_FOR_CONTROLS != 0
     }
 
     /// Whether an option is on.

@@ -7,7 +7,8 @@ use crate::state::Phase;
 use crate::sys::constants::{
     AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, SO_ACCEPTCONN, SO_BROADCAST,
     SO_DOMAIN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PROTOCOL, SO_RCVBUF, SO_RCVTIMEO,
-    SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO, SO_TYPE, SOCK_DGRAM, SOCK_STREAM,
+    SO_REUSEADDR, SO_REUSEPORT, SO_RXQ_OVFL, SO_SNDBUF, SO_SNDTIMEO, SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TYPE,
+    SOCK_DGRAM, SOCK_STREAM,
 };
 use ioth_stack::{Error, Family, Kind};
 use rustix::io::Errno;
@@ -51,6 +52,10 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
         },
         SO_ACCEPTCONN => i32::from(shared.phase() == Phase::Listening && !shared.read_shut.load(Relaxed)),
         SO_REUSEADDR => i32::from(settings.has(Flag::ReuseAddress)),
+        SO_REUSEPORT => i32::from(settings.has(Flag::ReusePort)),
+        SO_TIMESTAMP => i32::from(settings.has(Flag::Timestamp)),
+        SO_TIMESTAMPNS => i32::from(settings.has(Flag::TimestampNanos)),
+        SO_RXQ_OVFL => i32::from(settings.has(Flag::Drops)),
         SO_BROADCAST => i32::from(settings.has(Flag::Broadcast)),
         SO_KEEPALIVE => i32::from(settings.has(Flag::KeepAlive)),
         SO_OOBINLINE => i32::from(settings.has(Flag::OobInline)),
@@ -77,6 +82,17 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
     let on = number != 0;
     match name {
         SO_REUSEADDR => target.set(Flag::ReuseAddress, on, |options| options.reuse_address = on),
+        SO_REUSEPORT => target.set(Flag::ReusePort, on, |options| options.reuse_port = on),
+        // As Linux: one takes the place of the other, and turning one off turns both off.
+        SO_TIMESTAMP | SO_TIMESTAMPNS => {
+            settings.set(Flag::Timestamp, on && name == SO_TIMESTAMP);
+            settings.set(Flag::TimestampNanos, on && name == SO_TIMESTAMPNS);
+            Ok(())
+        }
+        SO_RXQ_OVFL => {
+            settings.set(Flag::Drops, on);
+            Ok(())
+        }
         SO_BROADCAST => target.set(Flag::Broadcast, on, |options| options.broadcast = on),
         SO_KEEPALIVE => target.set(Flag::KeepAlive, on, |options| options.keepalive.on = on),
         SO_OOBINLINE => {

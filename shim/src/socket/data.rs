@@ -4,12 +4,12 @@ use crate::errno::fail;
 use crate::plain::{recv_flags, send_flags};
 use crate::state::Shared;
 use crate::sys::constants::{
-    MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL,
+    MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL,
 };
 use crate::sys::mark;
 use crate::table::{self, Found};
 use crate::{datagram, plain, transfer, urgent};
-use ioth_stack::{Family, Kind};
+use ioth_stack::{DatagramOptions, Family, Kind};
 use rustix::io::Errno;
 use rustix::net;
 use std::io;
@@ -46,15 +46,8 @@ pub(crate) fn send_found(
     flags: i32,
     to: Option<&SocketAddr>,
 ) -> io::Result<usize> {
-    const KNOWN: i32 = MSG_DONTWAIT | MSG_NOSIGNAL;
-    let known = match ours(found).map(|shared| (shared.kind, shared.family)) {
-        None => flags,
-        // As Linux, which does not ask about it in a datagram of IPv6.
-        Some((Kind::Stream, _) | (Kind::Datagram, Family::V6)) => KNOWN | MSG_OOB,
-        Some((Kind::Datagram | Kind::Echo, _)) => KNOWN,
-    };
-    if flags & !known != 0 {
-        return fail(Errno::OPNOTSUPP);
+    if let Some(shared) = ours(found) {
+        refuse_flags(shared, flags)?;
     }
     match (found, to) {
         (Found::Kernel, None) => Ok(net::send(fd, data, send_flags(flags))?),
@@ -62,10 +55,35 @@ pub(crate) fn send_found(
         (Found::Ours(socket), _) if socket.shared.kind == Kind::Stream => {
             transfer::transmit(socket, fd, data, flags)
         }
-        (Found::Ours(socket), to) => datagram::transmit(socket, fd, data, flags & !MSG_OOB, to),
+        (Found::Ours(socket), to) => {
+            let own = DatagramOptions::default();
+            datagram::transmit(socket, fd, data, flags & !MSG_OOB, to, &own)
+        }
         (Found::Plain(shared), _) if shared.kind == Kind::Stream => plain::transmit(shared, fd, data, flags),
         (Found::Plain(shared), to) => datagram::transmit_plain(shared, fd, data, flags & !MSG_OOB, to),
     }
+}
+
+/// Refuses flags of send(2) that mean nothing here.
+pub(crate) fn refuse_flags(shared: &Shared, flags: i32) -> io::Result<()> {
+    const KNOWN: i32 = MSG_DONTWAIT | MSG_NOSIGNAL;
+    let known = match (shared.kind, shared.family) {
+        // As Linux, which does not ask about it in a datagram of IPv6.
+        (Kind::Stream, _) | (Kind::Datagram, Family::V6) => KNOWN | MSG_OOB,
+        (Kind::Datagram | Kind::Echo, _) => KNOWN,
+    };
+    if flags & !known == 0 { Ok(()) } else { fail(Errno::OPNOTSUPP) }
+}
+
+/// Refuses flags of recv(2) that mean nothing here.
+pub(crate) fn refuse_recv_flags(shared: &Shared, flags: i32) -> io::Result<()> {
+    const KNOWN: i32 =
+        MSG_PEEK | MSG_DONTWAIT | MSG_WAITALL | MSG_TRUNC | MSG_CMSG_CLOEXEC | MSG_NOSIGNAL | MSG_ERRQUEUE;
+    let known = match shared.kind {
+        Kind::Stream | Kind::Datagram => KNOWN | MSG_OOB,
+        Kind::Echo => KNOWN,
+    };
+    if flags & !known == 0 { Ok(()) } else { fail(Errno::OPNOTSUPP) }
 }
 
 /// Receives, see recv(2). 0 is the end of the stream, or an empty datagram. `flags`: `MSG_PEEK`,
@@ -98,18 +116,19 @@ pub(crate) fn recv_found(
     buffer: &mut [u8],
     flags: i32,
 ) -> io::Result<(usize, Option<SocketAddr>)> {
-    const KNOWN: i32 = MSG_PEEK | MSG_DONTWAIT | MSG_WAITALL | MSG_TRUNC | MSG_CMSG_CLOEXEC | MSG_NOSIGNAL;
-    let known = match ours(found).map(|shared| shared.kind) {
-        None => flags,
-        Some(Kind::Stream | Kind::Datagram) => KNOWN | MSG_OOB,
-        Some(Kind::Echo) => KNOWN,
-    };
-    if flags & !known != 0 {
-        return fail(Errno::OPNOTSUPP);
+    if let Some(shared) = ours(found) {
+        refuse_recv_flags(shared, flags)?;
     }
+    let room = buffer.len();
+    let shown = |taken: datagram::Taken| Ok((taken.shown(room, flags), taken.from));
     // The length of a stream is not cut; see the table of differences. Nothing is urgent about a datagram, as on Linux.
     let (of_stream, of_datagram) = (flags & !MSG_TRUNC, flags & !MSG_OOB);
     match found {
+        Found::Ours(socket) if flags & MSG_ERRQUEUE != 0 => {
+            let (received, _) = datagram::receive_error(socket, buffer)?;
+            Ok((received.copied, Some(received.report.destination)))
+        }
+        Found::Plain(_) if flags & MSG_ERRQUEUE != 0 => fail(Errno::AGAIN),
         Found::Kernel => {
             let (_, len, from) = net::recvfrom(fd, buffer, recv_flags(flags))?;
             Ok((len, from.and_then(|from| from.try_into().ok())))
@@ -118,12 +137,12 @@ pub(crate) fn recv_found(
             let receive = if flags & MSG_OOB == 0 { transfer::receive } else { urgent::receive };
             Ok((receive(socket, fd, buffer, of_stream)?, None))
         }
-        Found::Ours(socket) => datagram::receive(socket, fd, buffer, of_datagram),
+        Found::Ours(socket) => shown(datagram::receive(socket, fd, buffer, of_datagram)?),
         Found::Plain(shared) if shared.kind == Kind::Stream => {
             let receive = if flags & MSG_OOB == 0 { plain::receive } else { urgent::receive_plain };
             Ok((receive(shared, fd, buffer, of_stream)?, None))
         }
-        Found::Plain(shared) => datagram::receive_plain(shared, fd, buffer, of_datagram),
+        Found::Plain(shared) => shown(datagram::receive_plain(shared, fd, buffer, of_datagram)?),
     }
 }
 

@@ -66,7 +66,7 @@ impl Engine {
             && local.ip() == Ipv6Addr::UNSPECIFIED;
         let wanted =
             if dual { Binding::dual(transport, local.port()) } else { Binding::at(transport, local) };
-        let binding = self.ports.bind(wanted.reuse(options.reuse_address))?;
+        let binding = self.ports.bind(wanted.reuse(options.reuse_address).reuse_port(options.reuse_port))?;
         let port = self.ports.binding(binding).map_or(0, |binding| binding.port);
         let endpoint = self.endpoints.get_mut(id).ok_or(Error::BadEndpoint)?;
         endpoint.binding = Some(binding);

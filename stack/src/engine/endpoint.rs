@@ -1,12 +1,16 @@
 //! Endpoints: what the stack has in place of a BSD socket, without a descriptor.
 
+use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::ip_options::IpOptions;
+use crate::net::route::InterfaceId;
 use crate::tcp::keepalive::KeepAlive;
 use crate::tcp::recovery::CongestionControl;
 use crate::tcp::retries::Retries;
 use crate::tcp::sender::Manners;
+use crate::time::Instant;
 
 slotmap::new_key_type! {
     /// Names an endpoint of one stack. Never used again for another endpoint.
@@ -78,6 +82,8 @@ pub struct Options {
     pub max_segment: Option<u16>,
     /// `SO_REUSEADDR`, socket(7).
     pub reuse_address: bool,
+    /// `SO_REUSEPORT`, socket(7): several endpoints share an address and a port; each peer is served by one of them.
+    pub reuse_port: bool,
     /// `SO_BROADCAST`: datagrams may go to broadcast addresses.
     pub broadcast: bool,
     /// `IPV6_V6ONLY`: no IPv4 through mapped addresses.
@@ -108,6 +114,11 @@ pub struct Options {
     /// `TCP_LINGER2`, tcp(7): how long the peer's end is waited for when the application is gone and its own end was
     /// acknowledged; `None` for not at all: the connection is reset.
     pub fin_timeout: Option<Duration>,
+    /// `UDP_SEGMENT`, udp(7): what is sent is cut into datagrams of so many bytes; the last may be shorter. `None` for one
+    /// datagram.
+    pub datagram_size: Option<NonZeroU16>,
+    /// What its IP headers say.
+    pub ip: IpOptions,
 }
 
 impl Options {
@@ -138,6 +149,7 @@ impl Default for Options {
             congestion_control: CongestionControl::Cubic,
             max_segment: None,
             reuse_address: false,
+            reuse_port: false,
             broadcast: false,
             v6_only: false,
             recv_buffer: Self::DEFAULT_BUFFER,
@@ -150,6 +162,8 @@ impl Default for Options {
             syn_retries: None,
             defer_accept: Retries::default(),
             fin_timeout: Some(Self::FIN_TIMEOUT),
+            datagram_size: None,
+            ip: IpOptions::default(),
         }
     }
 }
@@ -172,4 +186,23 @@ pub struct Received {
     pub len: usize,
     /// Where it came from, in the family of the endpoint.
     pub from: std::net::SocketAddr,
+    /// How it arrived; `None` where nothing did: at the end that a shutdown made.
+    pub arrival: Option<Arrival>,
+}
+
+/// How a datagram arrived: what control messages of recvmsg(2) tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The address that it was sent to (`IP_PKTINFO`, `IPV6_PKTINFO`): of this stack, of a group, or of all.
+    pub destination: std::net::IpAddr,
+    /// The interface that it came in by.
+    pub interface: InterfaceId,
+    /// Time to live, or hop limit, that was left (`IP_RECVTTL`, `IPV6_RECVHOPLIMIT`).
+    pub ttl: u8,
+    /// Type of service, or traffic class (`IP_RECVTOS`, `IPV6_RECVTCLASS`).
+    pub tos: u8,
+    /// When (`SO_TIMESTAMP`).
+    pub at: Instant,
+    /// How many datagrams the endpoint had dropped until then, because its queue was full (`SO_RXQ_OVFL`).
+    pub drops: u32,
 }

@@ -4,7 +4,7 @@ use super::Engine;
 use super::output::Outgoing;
 use crate::link::Frame;
 use crate::net::icmp_error::Complaint;
-use crate::net::ip::{self, Malformed, Packet, Part};
+use crate::net::ip::{self, Malformed, Marks, Packet, Part};
 use crate::net::reassembly::{Fragment, Outcome};
 use crate::net::route::InterfaceId;
 use crate::net::{checksum, ethernet, extension};
@@ -63,6 +63,7 @@ impl Engine {
         &mut self,
         now: Instant,
         packet: Outgoing,
+        marks: Marks,
         mtu: usize,
         len: usize,
         fill: impl FnOnce(&mut [u8]),
@@ -95,8 +96,11 @@ impl Engine {
                 source,
                 destination,
                 protocol,
-                (packet.ttl, part),
+                (marks.ttl, part),
             );
+            if marks.tos != 0 {
+                marks.write(&mut bytes[ethernet::HEADER_LEN..], 0);
+            }
             self.counters.fragment_creates += 1;
             self.transmit_packet(now, hop, frame);
         }

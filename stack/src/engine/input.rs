@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
+use super::Engine;
 use super::interface::{LOOPBACK, is_all_routers};
-use super::{Endpoint, Engine, Role};
-use crate::error::Error;
+use super::report::Saying;
 use crate::link::{Checksum, Frame};
 use crate::net::extension::NO_NEXT_HEADER;
 use crate::net::icmp_error::Complaint;
@@ -180,31 +180,8 @@ impl Engine {
             && packet.part.is_none_or(|part| part.offset == 0)
         {
             let transport = &frame.bytes()[packet.payload..packet.end];
-            self.report(now, &packet, transport, Error::HostUnreachable);
-        }
-    }
-
-    /// Tells the endpoint that sent a packet (`sent`, its transport header in front of `transport`) what
-    /// the network said about it.
-    pub(crate) fn report(&mut self, now: Instant, sent: &Packet, transport: &[u8], error: Error) {
-        let Some(&[s0, s1, d0, d1]) = transport.first_chunk() else { return };
-        let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
-        let id = match sent.protocol {
-            checksum::TCP => self.connection_of_sent(sent, source, destination),
-            checksum::UDP => self.datagram_of_sent(sent, source, destination),
-            _ => None,
-        };
-        let Some(id) = id else { return };
-        let Some(Endpoint { role, error: pending, .. }) = self.endpoints.get_mut(id) else { return };
-        match role {
-            // RFC 1122 section 4.2.3.9: only an open that is under way is ended by it.
-            Role::Connection(connection) => {
-                connection.fail(error);
-                self.settle(now, id);
-            }
-            _ => {
-                *pending = Some(error);
-                self.notify(id);
+            if let Some(saying) = Saying::of_neighbour(&packet) {
+                self.report(now, &packet, transport, saying);
             }
         }
     }

@@ -6,10 +6,11 @@ use super::interface::{Interface, LOOPBACK, is_link_local};
 use super::{Engine, Transmit};
 use crate::error::Error;
 use crate::link::{Checksum, Frame};
+use crate::net::ip::{self, Marks};
 use crate::net::mac::Mac;
 use crate::net::neighbour::Resolution;
 use crate::net::route::{InterfaceId, RouteKind};
-use crate::net::{checksum, ethernet, ip};
+use crate::net::{checksum, ethernet};
 use crate::time::Instant;
 
 /// Where packets to a destination go first.
@@ -134,7 +135,7 @@ impl Engine {
     }
 
     /// The largest packet that gets over `hop` to `destination` in one piece, as far as is known.
-    fn mtu_to(&self, now: Instant, hop: Hop, destination: IpAddr) -> usize {
+    pub(crate) fn mtu_to(&self, now: Instant, hop: Hop, destination: IpAddr) -> usize {
         let own = self.interfaces[hop.interface.0 as usize].mtu_of(destination.is_ipv6());
         let said = [&self.path_mtus, &self.datagram_mtus].map(|paths| paths.of(now, destination));
         said.into_iter().flatten().fold(own, u16::min).into()
@@ -149,10 +150,23 @@ impl Engine {
         len: usize,
         fill: impl FnOnce(&mut [u8]),
     ) {
-        let Outgoing { hop, source, destination, protocol, ttl } = packet;
-        let mtu = self.mtu_to(now, hop, destination);
+        let mtu = self.mtu_to(now, packet.hop, packet.destination);
+        self.send_marked(now, packet, Marks { ttl: packet.ttl, ..Marks::USUAL }, mtu, len, fill);
+    }
+
+    /// The same with what an application says about the headers, and about the length of packets.
+    pub(crate) fn send_marked(
+        &mut self,
+        now: Instant,
+        packet: Outgoing,
+        marks: Marks,
+        mtu: usize,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) {
+        let Outgoing { hop, source, destination, protocol, .. } = packet;
         if ip::header_len(destination) + len > mtu {
-            self.send_fragments(now, packet, mtu, len, fill);
+            self.send_fragments(now, packet, marks, mtu, len, fill);
             return;
         }
         let front = ethernet::HEADER_LEN + ip::header_len(destination);
@@ -161,7 +175,12 @@ impl Engine {
         let bytes = frame.bytes_mut();
         fill(&mut bytes[front..]);
         checksum::fill(source, destination, protocol, &mut bytes[front..]);
-        ip::emit(&mut bytes[ethernet::HEADER_LEN..], source, destination, protocol, ttl);
+        let header = &mut bytes[ethernet::HEADER_LEN..];
+        ip::emit(header, source, destination, protocol, marks.ttl);
+        if marks.tos != 0 || marks.may_be_cut {
+            let identification = self.identifications.next(&self.secret, source, destination);
+            marks.write(header, identification as u16);
+        }
         // Traffic inside the stack is not summed twice.
         frame.checksum = if hop.interface == LOOPBACK { Checksum::Verified } else { Checksum::Unverified };
         self.transmit_packet(now, hop, frame);

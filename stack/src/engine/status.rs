@@ -9,6 +9,7 @@ use crate::datagram::scope_of;
 use crate::error::Error;
 use crate::tcp::connection::{Connection, Phase};
 use crate::tcp::segment;
+use crate::time::Instant;
 
 impl Engine {
     /// The local address, as getsockname(2): the wildcard and port 0 while unbound.
@@ -187,6 +188,9 @@ impl Engine {
         if options.v6_only != endpoint.options.v6_only && endpoint.bound.is_some() {
             return Err(Error::Invalid);
         }
+        let queued = endpoint.options.ip;
+        let stops_queueing = (queued.queue_errors && !options.ip.queue_errors)
+            || (queued.queue_errors_v6 && !options.ip.queue_errors_v6);
         let fit = |size: usize| size.clamp(Options::LEAST_BUFFER, Options::MOST_BUFFER);
         endpoint.options = Options {
             recv_buffer: fit(options.recv_buffer),
@@ -198,12 +202,36 @@ impl Engine {
         };
         if let Some(binding) = endpoint.binding {
             self.ports.set_reuse(binding, options.reuse_address);
+            self.ports.set_reuse_port(binding, options.reuse_port);
         }
-        if let Role::Connection(connection) = &mut endpoint.role {
-            let options = endpoint.options;
-            connection.set_options(&options);
-            self.want_transmit(id);
+        match &mut endpoint.role {
+            Role::Connection(connection) => {
+                let options = endpoint.options;
+                connection.set_options(&options);
+                self.want_transmit(id);
+            }
+            // As Linux: who does not want errors any more is not told of older ones.
+            Role::Datagram(datagram) if stops_queueing => datagram.errors.clear(),
+            _ => {}
         }
         Ok(())
+    }
+
+    /// The MTU of the path to the peer as far as it is known, as `IP_MTU` and `IPV6_MTU`, in bytes.
+    ///
+    /// # Errors
+    /// [`Error::NotConnected`].
+    pub fn path_mtu(&self, now: Instant, id: EndpointId) -> Result<usize, Error> {
+        match &self.endpoint(id)?.role {
+            Role::Connection(connection) if connection.phase != Phase::Over => {
+                Ok(connection.path_mtu().into())
+            }
+            Role::Datagram(datagram) => {
+                let peer = datagram.peer.ok_or(Error::NotConnected)?;
+                let hop = self.route(peer.ip(), scope_of(&peer)).map_err(|_| Error::NotConnected)?;
+                Ok(self.mtu_to(now, hop, peer.ip()))
+            }
+            _ => Err(Error::NotConnected),
+        }
     }
 }

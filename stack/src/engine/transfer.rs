@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::calls::{canonical, present, wildcard, with_scope};
 use super::endpoint::{EndpointId, Kind, Received};
+use super::ip_options::DatagramOptions;
 use super::{Engine, Role};
 use crate::error::Error;
 use crate::time::Instant;
@@ -96,6 +97,22 @@ impl Engine {
         data: &[u8],
         to: Option<SocketAddr>,
     ) -> Result<usize, Error> {
+        self.send_message(now, id, data, to, &DatagramOptions::default())
+    }
+
+    /// The same with what this datagram has instead of the options of the endpoint, as sendmsg(2). A stream has no use for it.
+    ///
+    /// # Errors
+    /// As [`send_to`](Self::send_to), [`Error::NetworkUnreachable`] and for IPv6 [`Error::Invalid`] (the source is no address
+    /// of this stack), [`Error::NoInterface`].
+    pub fn send_message(
+        &mut self,
+        now: Instant,
+        id: EndpointId,
+        data: &[u8],
+        to: Option<SocketAddr>,
+        own: &DatagramOptions,
+    ) -> Result<usize, Error> {
         let endpoint = self.endpoint_mut(id)?;
         let (family, v6_only) = (endpoint.family, endpoint.options.v6_only);
         let Role::Datagram(datagram) = &endpoint.role else { return self.send(now, id, data) };
@@ -114,7 +131,7 @@ impl Engine {
             return Err(Error::Invalid);
         }
         self.bind_if_unbound(id)?;
-        self.send_datagram(now, id, data, to)
+        self.send_datagram(now, id, data, to, own)
     }
 
     /// Takes the next datagram, or looks at it, as recvfrom(2).
@@ -130,7 +147,9 @@ impl Engine {
         let Role::Datagram(datagram) = &mut endpoint.role else { return Err(Error::NotSupported) };
         match datagram.recv(buffer, peek) {
             Some(received) => Ok(Received { from: present(family, received.from), ..received }),
-            None if datagram.read_shutdown => Ok(Received { copied: 0, len: 0, from: wildcard(family) }),
+            None if datagram.read_shutdown => {
+                Ok(Received { copied: 0, len: 0, from: wildcard(family), arrival: None })
+            }
             None => Err(Error::WouldBlock),
         }
     }

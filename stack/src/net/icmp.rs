@@ -8,24 +8,29 @@ use super::route::InterfaceId;
 use super::{checksum, ethernet, extension, ndp, pmtu};
 use crate::engine::Engine;
 use crate::engine::output::Outgoing;
+use crate::engine::report::Saying;
 use crate::error::Error;
 use crate::time::Instant;
 
 /// Message types of ICMP for IPv4 (RFC 792).
 const ECHO_REPLY: u8 = 0;
-pub(super) const UNREACHABLE: u8 = 3;
+pub(crate) const UNREACHABLE: u8 = 3;
 pub(super) const REDIRECT: u8 = 5;
 const ECHO_REQUEST: u8 = 8;
+pub(crate) const TIME_EXCEEDED: u8 = 11;
+pub(crate) const PARAMETER_PROBLEM: u8 = 12;
 
 /// Message types of ICMPv6 (RFC 4443).
-pub(super) const V6_UNREACHABLE: u8 = 1;
-pub(super) const V6_TOO_BIG: u8 = 2;
-pub(super) const V6_PARAMETER_PROBLEM: u8 = 4;
+pub(crate) const V6_UNREACHABLE: u8 = 1;
+pub(crate) const V6_TOO_BIG: u8 = 2;
+pub(crate) const V6_TIME_EXCEEDED: u8 = 3;
+pub(crate) const V6_PARAMETER_PROBLEM: u8 = 4;
 const V6_ECHO_REQUEST: u8 = 128;
 const V6_ECHO_REPLY: u8 = 129;
 
 /// Type, code, checksum and four bytes that depend on the type.
 pub(crate) const HEADER_LEN: usize = 8;
+
 impl Engine {
     pub(crate) fn handle_icmp(
         &mut self,
@@ -48,22 +53,13 @@ impl Engine {
             // RFC 1122 section 3.2.2.6: an echo request to many may be ignored.
             [ECHO_REQUEST, 0, ..] if to_one => self.answer_echo(now, interface, packet, message, ECHO_REPLY),
             [ECHO_REPLY, 0, _, _, i0, i1, ..] => {
-                self.deliver_echo(packet, u16::from_be_bytes([i0, i1]), message);
+                self.deliver_echo(now, interface, packet, u16::from_be_bytes([i0, i1]), frame);
             }
-            [UNREACHABLE, code, ..] => {
-                let error = match code {
-                    2 | 3 => Error::ConnectionRefused,
-                    0 | 5 | 6 | 9 | 11 => Error::NetworkUnreachable,
-                    // RFC 1191 section 4: the MTU of the next hop stands in the second half of the second word.
-                    4 => {
-                        let said = message
-                            .first_chunk()
-                            .map_or(0, |&[.., m0, m1]: &[u8; HEADER_LEN]| u16::from_be_bytes([m0, m1]));
-                        return self.handle_too_long(now, message, said.into());
-                    }
-                    _ => Error::HostUnreachable,
-                };
-                self.handle_icmp_error(now, message, error);
+            [kind @ (UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM), code, _, _, w0, w1, w2, w3, ..] => {
+                let word = u32::from_be_bytes([w0, w1, w2, w3]);
+                if let Some(saying) = Saying::of_icmp(packet.source, kind, code, word) {
+                    self.handle_icmp_error(now, message, saying);
+                }
             }
             [REDIRECT, 0..=3, ..] if to_one => self.handle_redirect(interface, packet, message),
             _ => {}
@@ -94,7 +90,7 @@ impl Engine {
                 self.answer_echo(now, interface, packet, message, V6_ECHO_REPLY);
             }
             [V6_ECHO_REPLY, 0, _, _, i0, i1, ..] => {
-                self.deliver_echo(packet, u16::from_be_bytes([i0, i1]), message);
+                self.deliver_echo(now, interface, packet, u16::from_be_bytes([i0, i1]), frame);
             }
             [ndp::ROUTER_ADVERTISEMENT, ..] if sender.is_some() => {
                 self.handle_router_advertisement(now, interface, (packet.source, packet.ttl), message);
@@ -107,20 +103,22 @@ impl Engine {
             [ndp::REDIRECT, 0, ..] if to_one && sender.is_some() => {
                 self.handle_redirect_v6(now, interface, packet, message);
             }
-            [V6_UNREACHABLE, code, ..] => {
-                let error = match code {
-                    1 => Error::AccessDenied,
-                    0 | 5 | 6 => Error::NetworkUnreachable,
-                    4 => Error::ConnectionRefused,
-                    _ => Error::HostUnreachable,
-                };
-                self.handle_icmp_error(now, message, error);
+            [
+                kind @ (V6_UNREACHABLE | V6_TOO_BIG | V6_TIME_EXCEEDED | V6_PARAMETER_PROBLEM),
+                code,
+                _,
+                _,
+                w0,
+                w1,
+                w2,
+                w3,
+                ..,
+            ] => {
+                let word = u32::from_be_bytes([w0, w1, w2, w3]);
+                if let Some(saying) = Saying::of_icmp6(packet.source, kind, code, word) {
+                    self.handle_icmp_error(now, message, saying);
+                }
             }
-            // RFC 4443 section 3.2.
-            [V6_TOO_BIG, _, _, _, m0, m1, m2, m3, ..] => {
-                self.handle_too_long(now, message, u32::from_be_bytes([m0, m1, m2, m3]));
-            }
-            [V6_PARAMETER_PROBLEM, 1, ..] => self.handle_icmp_error(now, message, Error::ConnectionRefused),
             _ => {}
         }
     }
@@ -146,20 +144,25 @@ impl Engine {
     }
 
     /// The network says that a packet of ours did not arrive; `message` quotes it.
-    fn handle_icmp_error(&mut self, now: Instant, message: &[u8], error: Error) {
-        let Some(quoted) = message.get(HEADER_LEN..) else { return };
-        if let Some((sent, transport)) = parse_quoted(quoted)
-            && self.is_local(sent.source)
-        {
-            self.report(now, &sent, transport, error);
-        }
-    }
-
-    /// The network says that a packet of ours is too long for the path (RFC 1191, RFC 8201); `message` quotes it.
-    /// Believed is who knows a sequence number that is under way (RFC 5927 section 7.2).
-    fn handle_too_long(&mut self, now: Instant, message: &[u8], said: u32) {
+    fn handle_icmp_error(&mut self, now: Instant, message: &[u8], saying: Saying) {
         let Some(quoted) = message.get(HEADER_LEN..) else { return };
         let Some((sent, transport)) = parse_quoted(quoted) else { return };
+        if !self.is_local(sent.source) {
+            return;
+        }
+        // That it was too long is an error for datagrams only.
+        if saying.error == Error::MessageTooLong {
+            self.handle_too_long(now, quoted, &sent, transport, saying.info);
+            if sent.protocol == checksum::TCP {
+                return;
+            }
+        }
+        self.report(now, &sent, transport, saying);
+    }
+
+    /// A packet of ours, `sent`, was too long for the path (RFC 1191, RFC 8201). Believed is who knows a sequence number
+    /// that is under way (RFC 5927 section 7.2).
+    fn handle_too_long(&mut self, now: Instant, quoted: &[u8], sent: &Packet, transport: &[u8], said: u32) {
         let v6 = sent.source.is_ipv6();
         let at = if v6 { 4 } else { 2 };
         let (Some(&[s0, s1, d0, d1, q0, q1, q2, q3]), Some(&len)) =
@@ -170,20 +173,21 @@ impl Engine {
         let own = if v6 { ip::V6_HEADER_LEN } else { 0 };
         let len = u16::from_be_bytes(len).saturating_add(u16::try_from(own).unwrap_or(0));
         let Some(mtu) = pmtu::of_report(said, len, v6).filter(|mtu| *mtu < len) else { return };
-        if !self.is_local(sent.source) {
+        let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+        if sent.protocol != checksum::TCP {
+            // There is no number to know; the ports must be those of an endpoint that believes it. What is sent next is cut
+            // to fit.
+            let ports = if sent.protocol == checksum::UDP {
+                (source, destination)
+            } else {
+                (u16::from_be_bytes([q0, q1]), 0)
+            };
+            if self.believes_report(sent, ports) {
+                self.datagram_mtus.learn(now, sent.destination, mtu);
+            }
             return;
         }
-        let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
-        match sent.protocol {
-            checksum::TCP => {}
-            // There is no number to know; the ports must be those of an endpoint. What is sent next is cut to fit.
-            checksum::UDP if self.may_have_sent(&sent, source, destination) => {
-                self.datagram_mtus.learn(now, sent.destination, mtu);
-                return;
-            }
-            _ => return,
-        }
-        if let Some(id) = self.connection_of_sent(&sent, source, destination)
+        if let Some(id) = self.connection_of_sent(sent, source, destination)
             && let Some(connection) = self.connection_mut(id)
             && connection.path_is_narrow(u32::from_be_bytes([q0, q1, q2, q3]), mtu)
         {

@@ -5,17 +5,16 @@ use std::time::Duration;
 
 use super::checksum;
 use super::extension::{self, Problem};
-use super::icmp::{HEADER_LEN, REDIRECT, UNREACHABLE, V6_PARAMETER_PROBLEM, V6_TOO_BIG, V6_UNREACHABLE};
+use super::icmp::{
+    HEADER_LEN, REDIRECT, TIME_EXCEEDED, UNREACHABLE, V6_PARAMETER_PROBLEM, V6_TIME_EXCEEDED, V6_TOO_BIG,
+    V6_UNREACHABLE,
+};
 use super::ip::{self, Packet};
 use super::ndp;
 use super::route::InterfaceId;
 use crate::engine::Engine;
 use crate::engine::output::Outgoing;
 use crate::time::Instant;
-
-/// Message types that are sent only here.
-const TIME_EXCEEDED: u8 = 11;
-const V6_TIME_EXCEEDED: u8 = 3;
 
 /// Errors quote so much that they fit the smallest MTU: RFC 1812 section 4.3.2.3, RFC 4443 section 2.4 (c).
 const MOST_V4: usize = 576;

@@ -18,6 +18,7 @@ pub(crate) const DEFAULT_TTL: u8 = 64;
 const V4_PROTOCOL: u16 = 9;
 pub(super) const V6_NEXT_HEADER: usize = 6;
 /// In the second word of an IPv4 header (RFC 791 section 3.1).
+const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET: u16 = 0x1fff;
 
@@ -224,6 +225,53 @@ pub(crate) fn emit(packet: &mut [u8], source: IpAddr, destination: IpAddr, proto
             header[24..40].copy_from_slice(&destination.octets());
         }
         _ => unreachable!("source and destination of a packet are of one family"),
+    }
+}
+
+/// What a sender may say in the header of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marks {
+    /// Time to live, or hop limit.
+    pub(crate) ttl: u8,
+    /// Type of service, or traffic class.
+    pub(crate) tos: u8,
+    /// Whether routers may cut it; with IPv6 they never do.
+    pub(crate) may_be_cut: bool,
+}
+
+impl Marks {
+    /// What is said unless an application says otherwise.
+    pub(crate) const USUAL: Self = Self { ttl: DEFAULT_TTL, tos: 0, may_be_cut: false };
+
+    /// Writes them into a header that [`emit`] or [`emit_fragment`] wrote. `identification` is for what may be cut
+    /// (RFC 6864 section 4.3).
+    pub(crate) fn write(self, packet: &mut [u8], identification: u16) {
+        let Some(&first) = packet.first() else { return };
+        if first >> 4 == 6 {
+            packet[0] = 0x60 | self.tos >> 4;
+            packet[1] = self.tos << 4 | packet[1] & 0x0f;
+            packet[7] = self.ttl;
+            return;
+        }
+        let header = &mut packet[..V4_HEADER_LEN];
+        header[1] = self.tos;
+        header[8] = self.ttl;
+        if self.may_be_cut && header[6..8] == DONT_FRAGMENT.to_be_bytes() {
+            header[4..6].copy_from_slice(&identification.to_be_bytes());
+            header[6..8].fill(0);
+        }
+        header[10..12].fill(0);
+        let sum = checksum::of(header);
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+    }
+}
+
+/// Type of service, or traffic class, of the packet behind the Ethernet header of `frame`, which was parsed.
+pub(crate) fn tos(frame: &[u8]) -> u8 {
+    match frame.get(ethernet::HEADER_LEN..ethernet::HEADER_LEN + 2) {
+        Some(&[first, second]) if first >> 4 == 6 => first << 4 | second >> 4,
+        Some(&[_, tos]) => tos,
+        _ => 0,
     }
 }
 

@@ -161,7 +161,7 @@ impl Engine {
         let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
         let known = match sent.protocol {
             checksum::TCP => self.connection_of_sent(&sent, source, destination).is_some(),
-            checksum::UDP => self.may_have_sent(&sent, source, destination),
+            checksum::UDP => self.datagram_of_sent(&sent, source, destination).is_some(),
             _ => false,
         };
         let own = &self.interfaces[interface.0 as usize];

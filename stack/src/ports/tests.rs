@@ -57,6 +57,35 @@ fn overlapping_addresses_conflict_as_in_linux() {
 }
 
 #[test]
+fn a_shared_port_needs_both_and_may_have_listeners_socket_7() {
+    let shared = |binding: Binding| binding.reuse_port(true);
+    for bind in [tcp, udp] {
+        for (one, other, conflict) in [
+            (shared(bind("10.0.0.1:80")), shared(bind("10.0.0.1:80")), false),
+            (shared(bind("10.0.0.1:80")), shared(bind("0.0.0.0:80")), false),
+            (shared(bind("10.0.0.1:80")), bind("10.0.0.1:80"), true),
+            (shared(bind("10.0.0.1:80")), bind("10.0.0.1:80").reuse(true), true),
+        ] {
+            for (first, second) in [(one, other), (other, one)] {
+                let mut table = table();
+                table.bind(first).unwrap();
+                assert_eq!(table.bind(second).err(), conflict.then_some(USED), "{first:?} {second:?}");
+            }
+        }
+    }
+    let mut table = table();
+    let ids: Vec<_> = (0..3).map(|_| table.bind(shared(tcp("0.0.0.0:80"))).unwrap()).collect();
+    for id in &ids {
+        assert_eq!(table.set_listening(*id), Ok(()));
+    }
+    assert_eq!(table.bind(tcp("0.0.0.0:80").reuse(true)).err(), Some(USED));
+    // One that does not share any more cannot listen beside the others.
+    table.clear_listening(ids[0]);
+    table.set_reuse_port(ids[0], false);
+    assert_eq!(table.set_listening(ids[0]), Err(USED));
+}
+
+#[test]
 fn reuse_needs_both_and_no_listener() {
     for (one, other) in [(true, false), (false, true), (false, false)] {
         for wildcard in [tcp("0.0.0.0:80"), udp("0.0.0.0:80")] {

@@ -23,7 +23,7 @@ use super::receiver::Receiver;
 use super::recovery::CongestionControl;
 use super::retries::Retries;
 use super::ring::Ring;
-use super::segment::{ACK, Arrived, RST, SYN};
+use super::segment::{ACK, Arrived, RST, SYN, after};
 use super::sender::{Manners, Sender};
 use super::timestamps::Timestamps;
 use crate::engine::endpoint::EndpointId;
@@ -99,6 +99,8 @@ pub(crate) struct Connection {
     pub(crate) phase: Phase,
     /// What ended it, until somebody asks.
     pub(crate) error: Option<Error>,
+    /// What the network said of it since there was progress: why it times out, if it does (RFC 1122 section 4.2.3.9).
+    said: Option<Error>,
     /// The way to the peer, and the version of the routes it was looked up in.
     pub(crate) hop: Option<(Hop, u64)>,
     /// The endpoint's own address before connect gave it the one it has.
@@ -196,6 +198,7 @@ impl Connection {
             listener: None,
             phase,
             error: None,
+            said: None,
             hop: None,
             bound_before: None,
             confirm_at: Instant::ZERO,
@@ -364,6 +367,20 @@ impl Connection {
         if self.phase == Phase::Connecting {
             self.abort(Some(error));
         }
+    }
+
+    /// The network says that the segment with this number did not arrive. RFC 1122 section 4.2.3.9: that ends an open that is
+    /// under way; one that was made goes on, and should it time out, this is why. False for a number that is not under way.
+    pub(crate) fn hear_of(&mut self, seq: u32, error: Error) -> bool {
+        let Some(sent) = self.guard.sent() else { return false };
+        // All that has left of an open that is under way is its SYN.
+        let una = self.una().unwrap_or_else(|| sent.wrapping_sub(1));
+        if after(una, seq) || after(seq, sent) {
+            return false;
+        }
+        self.said = Some(error);
+        self.fail(error);
+        true
     }
 
     /// Ends everything at once; a reset leaves if there is a peer that knows of the connection.

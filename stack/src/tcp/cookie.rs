@@ -87,7 +87,8 @@ impl Engine {
             protocol: checksum::TCP,
             ttl: ip::DEFAULT_TTL,
         };
-        self.send_packet(now, packet, HEADER_LEN, fill);
+        let marks = options.ip.segment_marks(tuple.remote);
+        self.send_marked(now, packet, marks, usize::MAX, HEADER_LEN, fill);
     }
 
     /// Opens the connection whose cookie a segment acknowledges; false if it is none.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::adapter::{Outbound, Path};
 use super::connection::{Connection, Phase, Settings, Tuple};
+use super::isn::Purpose;
 use super::retries::Retries;
 use super::segment::{self, ACK, Arrived, RST, SYN, Segment};
 use super::time_wait::Reaction;
@@ -255,11 +256,16 @@ impl Engine {
             }
         };
         let candidates = self.listeners.get(&tuple.local_port)?;
-        candidates
-            .iter()
-            .filter_map(|id| Some((rank(id)?, *id)))
-            .min_by_key(|(rank, _)| *rank)
-            .map(|(_, id)| id)
+        let (best, first) =
+            candidates.iter().filter_map(|id| Some((rank(id)?, *id))).min_by_key(|(rank, _)| *rank)?;
+        if candidates.len() == 1 {
+            return Some(first);
+        }
+        // Those that share a port (`SO_REUSEPORT`): a keyed hash of both ends says which.
+        let group = || candidates.iter().filter(|id| rank(id) == Some(best));
+        let ends = [tuple.local_address(), tuple.remote_address()];
+        let hash = self.secret.hash(Purpose::Balance, &ends, 0);
+        group().nth((hash % group().count() as u64) as usize).copied()
     }
 
     /// A SYN for a listener (RFC 9293 section 3.10.7.2).
@@ -351,8 +357,11 @@ impl Engine {
     fn send_segment(&mut self, now: Instant, id: EndpointId, out: Outbound) {
         self.counters.tcp_out += 1;
         let version = self.routes_version;
-        let Some(connection) = self.connection(id) else { return };
-        let tuple = connection.tuple;
+        let Some(Endpoint { role: Role::Connection(connection), options, .. }) = self.endpoints.get(id)
+        else {
+            return;
+        };
+        let (tuple, marks) = (connection.tuple, options.ip.segment_marks(connection.tuple.remote));
         let hop = match connection.hop {
             Some((hop, known)) if known == version => hop,
             stale => {
@@ -375,13 +384,10 @@ impl Engine {
         let transport = ethernet::HEADER_LEN + header;
         let bytes = frame.bytes_mut();
         let doff = usize::from(bytes[transport + 12] >> 4) * 4;
-        ip::emit(
-            &mut bytes[ethernet::HEADER_LEN..],
-            tuple.local,
-            tuple.remote,
-            checksum::TCP,
-            ip::DEFAULT_TTL,
-        );
+        ip::emit(&mut bytes[ethernet::HEADER_LEN..], tuple.local, tuple.remote, checksum::TCP, marks.ttl);
+        if marks.tos != 0 {
+            marks.write(&mut bytes[ethernet::HEADER_LEN..], 0);
+        }
         let segment = &mut bytes[transport..];
         if offload {
             checksum::fill_partial(tuple.local, tuple.remote, checksum::TCP, segment, segment::CHECKSUM);

@@ -28,6 +28,7 @@ pub(crate) enum Purpose {
     Delay,
     StableIdentifier,
     TemporaryIdentifier,
+    Balance,
 }
 
 impl Secret {

@@ -26,6 +26,11 @@ impl Connection {
         }
     }
 
+    /// Largest IP packet in bytes that fits its path, as far as that is known.
+    pub(crate) const fn path_mtu(&self) -> u16 {
+        self.tcb.path().mtu
+    }
+
     /// What it knows about its path.
     pub(crate) fn shown_figures(&self) -> snapshot::Tcp {
         let recovery = self.sender.recovery();
@@ -34,7 +39,7 @@ impl Connection {
             congestion_control: recovery.control(),
             congestion_window: self.sender.congestion_window(),
             segment_size: self.segment_size(),
-            path_mtu: self.tcb.path().mtu,
+            path_mtu: self.path_mtu(),
             round_trip,
             round_trip_variation,
             shortest_round_trip: recovery.round_trip(),

@@ -115,6 +115,7 @@ impl Connection {
         self.outgoing.discard(acknowledged);
         if self.sender.una() != una {
             self.progress_at = now;
+            self.said = None;
         }
         if self.blocked {
             self.grow_outgoing();

@@ -24,7 +24,8 @@ impl Connection {
         }
         let before = self.standing();
         if before.state != State::Closed && self.gives_up_at().is_some_and(|at| at <= now) {
-            self.abort((self.phase != Phase::Over).then_some(Error::TimedOut));
+            let why = self.said.unwrap_or(Error::TimedOut);
+            self.abort((self.phase != Phase::Over).then_some(why));
             // As Linux, without a word: what the peer still sends is answered with a reset.
             self.dead |= match before.state {
                 State::FinWait2 => self.settings.fin_timeout.is_some(),

@@ -1,0 +1,318 @@
+//! sendmsg(2) and recvmsg(2): data in several parts, with control messages beside it.
+
+use crate::arrivals::How;
+use crate::control::{self, Control, ExtendedError};
+use crate::errno::fail;
+use crate::option::Flag;
+use crate::socket::{recv_found, refuse_flags, send_found};
+use crate::state::Shared;
+use crate::sys::constants::{
+    IPPROTO_UDP, MSG_ERRQUEUE, MSG_OOB, MSG_TRUNC, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6, SO_EE_ORIGIN_LOCAL,
+};
+use crate::sys::message as raw;
+use crate::table::{self, Found};
+use crate::{datagram, sockaddr};
+use ioth_stack::net::InterfaceId;
+use ioth_stack::{DatagramOptions, ErrorReport, Family, Kind, Reporter};
+use rustix::io::Errno;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::SystemTime;
+
+/// What recvmsg(2) gives besides the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Bytes that were received; with `MSG_TRUNC` in the call, the whole length of the datagram.
+    pub len: usize,
+    /// Where a datagram came from; with `MSG_ERRQUEUE`, where it was to go.
+    pub from: Option<SocketAddr>,
+    /// The control messages, in the order of Linux.
+    pub controls: Vec<Control>,
+    /// `MSG_TRUNC` when a datagram was cut, `MSG_ERRQUEUE`, `MSG_OOB`, and on kernel sockets whatever the kernel says.
+    pub flags: i32,
+}
+
+/// Sends data from several parts, a datagram from all of them, with control messages, see sendmsg(2). `to` and `flags` as
+/// for [`sendto`](crate::sendto()). TCP has no use for control messages.
+///
+/// # Errors
+/// As [`send`](crate::send()) and [`sendto`](crate::sendto()); `EINVAL` for a control message that cannot be sent or is
+/// out of range, or has a source of IPv6 that is no address of the stack (for IPv4 `ENETUNREACH`), `ENODEV` for an interface that does not exist, `EMSGSIZE` for what
+/// does not fit and is not to be sent in fragments.
+///
+/// ```
+/// use ioth::{AF_INET, Control, SOCK_DGRAM};
+/// use std::io::{IoSlice, IoSliceMut};
+///
+/// let stack = ioth::Stack::new("switch://messages", "ip=10.0.0.1/24")?;
+/// let fd = ioth::msocket(&stack, AF_INET, SOCK_DGRAM, 0)?;
+/// ioth::bind(&fd, &"10.0.0.1:5000".parse().expect("an address"))?;
+/// ioth::setsockopt_int(&fd, ioth::IPPROTO_IP, ioth::IP_RECVTTL, 1)?;
+/// let parts = [IoSlice::new(b"to "), IoSlice::new(b"myself")];
+/// ioth::sendmsg(&fd, &parts, &[Control::Ttl(3)], 0, Some(&ioth::getsockname(&fd)?))?;
+/// let mut room = [0; 20];
+/// let message = ioth::recvmsg(&fd, &mut [IoSliceMut::new(&mut room)], 0)?;
+/// assert_eq!(&room[..message.len], b"to myself");
+/// assert_eq!(message.controls, [Control::Ttl(3)]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn sendmsg(
+    fd: impl AsFd,
+    parts: &[IoSlice<'_>],
+    controls: &[Control],
+    flags: i32,
+    to: Option<&SocketAddr>,
+) -> io::Result<usize> {
+    let fd = fd.as_fd();
+    let found = table::find(fd)?;
+    let shared = match &found {
+        Found::Kernel => {
+            let name = to.map(sockaddr::encode).unwrap_or_default();
+            return raw::send(fd, &name, parts, &control::encode_all(controls), flags);
+        }
+        Found::Ours(socket) => &socket.shared,
+        Found::Plain(shared) => shared,
+    };
+    if let [part] = parts
+        && (controls.is_empty() || shared.kind == Kind::Stream)
+    {
+        return send_found(&found, fd, part, flags, to);
+    }
+    let whole = parts.iter().flat_map(|part| part.iter().copied()).collect::<Vec<u8>>();
+    if controls.is_empty() || shared.kind == Kind::Stream {
+        return send_found(&found, fd, &whole, flags, to);
+    }
+    refuse_flags(shared, flags)?;
+    let Found::Ours(socket) = &found else {
+        // The pair has no place for them.
+        return fail(Errno::OPNOTSUPP);
+    };
+    let Some(destination) = to.copied().or_else(|| shared.names().peer) else {
+        return fail(Errno::DESTADDRREQ);
+    };
+    let own = options(controls, shared, destination.ip().to_canonical())?;
+    datagram::transmit(socket, fd, &whole, flags & !MSG_OOB, to, &own)
+}
+
+/// Receives into several parts, one after the other, with control messages, see recvmsg(2). Which of those come,
+/// [`Control`] says. `flags` as for [`recv`](crate::recv()), and on datagram sockets `MSG_ERRQUEUE`: the oldest error that
+/// `IP_RECVERR` has had queued, without waiting: what it quotes of the datagram is the data.
+///
+/// # Errors
+/// As [`recv`](crate::recv()); `EAGAIN` when no error is queued.
+pub fn recvmsg(fd: impl AsFd, parts: &mut [IoSliceMut<'_>], flags: i32) -> io::Result<Message> {
+    let fd = fd.as_fd();
+    let found = table::find(fd)?;
+    if matches!(found, Found::Kernel) {
+        return receive_from_kernel(fd, parts, flags);
+    }
+    if let [part] = parts {
+        return receive(&found, fd, part, flags);
+    }
+    let mut whole = vec![0; parts.iter().map(|part| part.len()).sum()];
+    let message = receive(&found, fd, &mut whole, flags)?;
+    let mut rest = &whole[..];
+    for part in parts {
+        let (front, behind) = rest.split_at(part.len());
+        part.copy_from_slice(front);
+        rest = behind;
+    }
+    Ok(message)
+}
+
+fn receive(found: &Found, fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> io::Result<Message> {
+    let shared = match found {
+        Found::Ours(socket) => &socket.shared,
+        Found::Plain(shared) => shared,
+        Found::Kernel => return receive_from_kernel(fd, &mut [IoSliceMut::new(buffer)], flags),
+    };
+    if shared.kind == Kind::Stream || matches!(found, Found::Plain(_)) {
+        // Without room the length of a datagram tells whether it was cut.
+        let cuts = if shared.kind == Kind::Stream { 0 } else { MSG_TRUNC };
+        let (len, from) = recv_found(found, fd, buffer, flags | cuts)?;
+        let cut = cuts != 0 && len > buffer.len();
+        let shown = if flags & MSG_TRUNC == 0 { len.min(buffer.len()) } else { len };
+        let urgent = if shared.kind == Kind::Stream { flags & MSG_OOB } else { 0 };
+        let flags = urgent | if cut { MSG_TRUNC } else { 0 };
+        return Ok(Message { len: shown, from, controls: Vec::new(), flags });
+    }
+    let Found::Ours(socket) = found else { return fail(Errno::OPNOTSUPP) };
+    if flags & MSG_ERRQUEUE != 0 {
+        let (received, at) = datagram::receive_error(socket, buffer)?;
+        let cut = if received.copied < received.len { MSG_TRUNC } else { 0 };
+        return Ok(Message {
+            len: received.copied,
+            from: Some(received.report.destination),
+            controls: controls_of_error(shared, &received.report, at),
+            flags: MSG_ERRQUEUE | cut,
+        });
+    }
+    crate::socket::refuse_recv_flags(shared, flags)?;
+    let taken = datagram::receive(socket, fd, buffer, flags & !MSG_OOB)?;
+    let cut = taken.len > buffer.len();
+    Ok(Message {
+        len: taken.shown(buffer.len(), flags),
+        from: taken.from,
+        controls: taken.how.map_or_else(Vec::new, |how| controls_of(shared, &how)),
+        flags: if cut { MSG_TRUNC } else { 0 },
+    })
+}
+
+fn receive_from_kernel(fd: BorrowedFd<'_>, parts: &mut [IoSliceMut<'_>], flags: i32) -> io::Result<Message> {
+    /// Bytes for control messages, in words.
+    const ROOM: usize = 512;
+    let (mut name, mut controls) = ([0; 128], [0u64; ROOM]);
+    let received = raw::receive(fd, &mut name, parts, &mut controls, flags)?;
+    let bytes: Vec<u8> = controls.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    Ok(Message {
+        len: received.len,
+        from: name.get(..received.name).and_then(sockaddr::decode),
+        controls: control::decode_all(bytes.get(..received.controls).unwrap_or(&bytes)),
+        flags: received.flags,
+    })
+}
+
+/// What control messages say about a datagram to `destination`. As Linux, those of the other family are not looked at, but
+/// for the source of what goes to a mapped address.
+fn options(controls: &[Control], shared: &Shared, destination: IpAddr) -> io::Result<DatagramOptions> {
+    let mut own = DatagramOptions::default();
+    let to_v4 = destination.is_ipv4();
+    let within = |value: i32, least: i32| match u8::try_from(value) {
+        Ok(value) if i32::from(value) >= least => Ok(value),
+        _ => fail(Errno::INVAL),
+    };
+    let interface = |index: u32| (index != 0).then(|| InterfaceId::new(index));
+    for control in controls {
+        // One that was made from bytes counts as what it is.
+        let known = match control {
+            Control::Other { level, kind, data } => &Control::decode(*level, *kind, data),
+            known => known,
+        };
+        match *known {
+            Control::Ttl(ttl) if to_v4 => own.ttl = Some(within(ttl, 1)?),
+            Control::Tos(tos) if to_v4 => own.tos = Some(tos),
+            Control::PacketInfo { interface: index, local, .. } if to_v4 => {
+                own.source = (!local.is_unspecified()).then_some(local.into());
+                own.interface = interface(index).or(own.interface);
+            }
+            Control::HopLimit(-1) if !to_v4 => own.ttl = None,
+            Control::HopLimit(limit) if !to_v4 => own.ttl = Some(within(limit, 0)?),
+            Control::TrafficClass(class) if !to_v4 => {
+                // As Linux, which sends -1 as all ones, whatever RFC 3542 section 6.5 says.
+                own.tos = Some(if class == -1 { u8::MAX } else { within(class, 0)? });
+            }
+            Control::DontFragment(on @ (0 | 1)) if !to_v4 => own.dont_fragment = Some(on == 1),
+            Control::PacketInfoV6 { interface: index, address } if !to_v4 || shared.family == Family::V6 => {
+                let source = IpAddr::V6(address).to_canonical();
+                if !address.is_unspecified() && source.is_ipv4() != to_v4 {
+                    return fail(Errno::INVAL);
+                }
+                own.source = (!address.is_unspecified()).then_some(source);
+                own.interface = interface(index).or(own.interface);
+            }
+            Control::Ttl(_)
+            | Control::Tos(_)
+            | Control::PacketInfo { .. }
+            | Control::HopLimit(_)
+            | Control::TrafficClass(_)
+            | Control::PacketInfoV6 { .. } => {}
+            Control::DontFragment(_) if to_v4 => {}
+            Control::DatagramSize(size) if shared.kind == Kind::Datagram => own.datagram_size = Some(size),
+            Control::Other { level: IPPROTO_UDP, .. } if shared.kind == Kind::Datagram => {
+                return fail(Errno::INVAL);
+            }
+            Control::Other { level, .. } if !is_looked_at(level, to_v4) => {}
+            _ => return fail(Errno::INVAL),
+        }
+    }
+    Ok(own)
+}
+
+/// Whether control messages of this level mean something for a datagram of this family.
+const fn is_looked_at(level: i32, to_v4: bool) -> bool {
+    use crate::sys::constants::{IPPROTO_IP, IPPROTO_IPV6, SOL_SOCKET};
+    match level {
+        SOL_SOCKET => true,
+        IPPROTO_IP => to_v4,
+        IPPROTO_IPV6 => !to_v4,
+        _ => false,
+    }
+}
+
+/// The control messages beside a datagram, in the order of Linux.
+fn controls_of(shared: &Shared, how: &How) -> Vec<Control> {
+    let has = |flag| shared.settings.has(flag);
+    let How { arrival, at, local } = *how;
+    let mut controls = stamps(shared, at);
+    if has(Flag::Drops) && arrival.drops > 0 {
+        controls.push(Control::Drops(arrival.drops));
+    }
+    let interface = arrival.interface.index();
+    if shared.family == Family::V6 && has(Flag::PacketInfoV6) {
+        let address = match arrival.destination {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        };
+        controls.push(Control::PacketInfoV6 { interface, address });
+    }
+    match arrival.destination {
+        IpAddr::V4(destination) => {
+            if has(Flag::PacketInfo) {
+                controls.push(Control::PacketInfo {
+                    interface,
+                    local: local.unwrap_or(destination),
+                    destination,
+                });
+            }
+            if has(Flag::RecvTtl) {
+                controls.push(Control::Ttl(arrival.ttl.into()));
+            }
+            if has(Flag::RecvTos) {
+                controls.push(Control::Tos(arrival.tos));
+            }
+        }
+        IpAddr::V6(_) => {
+            if has(Flag::RecvHopLimit) {
+                controls.push(Control::HopLimit(arrival.ttl.into()));
+            }
+            if has(Flag::RecvTrafficClass) {
+                controls.push(Control::TrafficClass(arrival.tos.into()));
+            }
+        }
+    }
+    controls
+}
+
+fn stamps(shared: &Shared, at: SystemTime) -> Vec<Control> {
+    if shared.settings.has(Flag::TimestampNanos) {
+        vec![Control::TimestampNanos(at)]
+    } else if shared.settings.has(Flag::Timestamp) {
+        vec![Control::Timestamp(at)]
+    } else {
+        Vec::new()
+    }
+}
+
+/// The control messages beside an error.
+fn controls_of_error(shared: &Shared, report: &ErrorReport, at: SystemTime) -> Vec<Control> {
+    let error = ExtendedError {
+        errno: report.error.errno(),
+        origin: match report.reporter {
+            Reporter::Local => SO_EE_ORIGIN_LOCAL,
+            Reporter::Icmp => SO_EE_ORIGIN_ICMP,
+            Reporter::Icmp6 => SO_EE_ORIGIN_ICMP6,
+        },
+        kind: report.kind,
+        code: report.code,
+        info: report.info,
+        data: 0,
+        offender: report.offender,
+    };
+    let mut controls = stamps(shared, at);
+    controls.push(match shared.family {
+        Family::V4 => Control::Error(error),
+        Family::V6 => Control::ErrorV6(error),
+    });
+    controls
+}

@@ -1,0 +1,29 @@
+//! `IPPROTO_UDP`, udp(7).
+
+use super::{IpNumber, Target, integer, show_integer};
+use crate::errno::fail;
+use crate::sys::constants::UDP_SEGMENT;
+use rustix::io::Errno;
+use std::io;
+use std::num::NonZeroU16;
+
+pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Result<usize> {
+    match name {
+        UDP_SEGMENT => Ok(show_integer(value, target.shared.settings.ip_number(IpNumber::DatagramSize))),
+        _ => fail(Errno::NOPROTOOPT),
+    }
+}
+
+pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<()> {
+    // As Linux: a value shorter than an integer is refused before the name is looked at.
+    let number = integer(value)?;
+    match name {
+        UDP_SEGMENT => {
+            let Ok(size) = u16::try_from(number) else { return fail(Errno::INVAL) };
+            target.tell(|options| options.datagram_size = NonZeroU16::new(size))?;
+            target.shared.settings.set_ip_number(IpNumber::DatagramSize, number);
+            Ok(())
+        }
+        _ => fail(Errno::NOPROTOOPT),
+    }
+}

@@ -1,0 +1,126 @@
+//! What an endpoint has to say about the IP headers of what it sends: ip(7), ipv6(7). An endpoint of IPv6 has both
+//! halves, because it may speak IPv4 through mapped addresses.
+
+use std::net::IpAddr;
+
+use crate::net::ip::{self, Marks};
+use crate::net::route::InterfaceId;
+
+/// Switches and numbers of IP; a part of [`Options`](crate::Options).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IpOptions {
+    /// `IP_TTL`: the time to live of packets to one host; `None` for what the system has, 64.
+    pub ttl: Option<u8>,
+    /// `IP_TOS`: the differentiated services field (RFC 2474) with the two bits of ECN, which TCP keeps to itself.
+    pub tos: u8,
+    /// `IP_MTU_DISCOVER`.
+    pub discovery: MtuDiscovery,
+    /// `IP_RECVERR`: everything that the network says of datagrams is queued, and told, whether there is a peer or not.
+    pub queue_errors: bool,
+    /// `IPV6_UNICAST_HOPS`: the same for the hop limit; `None` for what the system has, 64.
+    pub hop_limit: Option<u8>,
+    /// `IPV6_TCLASS`: the traffic class.
+    pub traffic_class: u8,
+    /// `IPV6_MTU_DISCOVER`.
+    pub discovery_v6: MtuDiscovery,
+    /// `IPV6_RECVERR`.
+    pub queue_errors_v6: bool,
+    /// `IPV6_MTU`: packets of IPv6 are no longer than this, 1280 at least.
+    pub mtu_v6: Option<u16>,
+    /// `IPV6_DONTFRAG`: a datagram that does not fit is refused, not sent in fragments (RFC 3542 section 11.2).
+    pub dont_fragment_v6: bool,
+}
+
+/// What becomes of a datagram that is longer than its path takes, ip(7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MtuDiscovery {
+    /// `IP_PMTUDISC_DONT`: routers may cut it.
+    Never,
+    /// `IP_PMTUDISC_WANT`: it leaves in fragments that fit what is known of the path; what fits is not to be cut on its way.
+    #[default]
+    Wanted,
+    /// `IP_PMTUDISC_DO`: it is refused, and nothing is to be cut.
+    Always,
+    /// `IP_PMTUDISC_PROBE`: the same, by the MTU of the interface, not that of the path.
+    Probe,
+    /// `IP_PMTUDISC_INTERFACE`: refused by the MTU of the interface; what the network says of the path is not believed.
+    Interface,
+    /// `IP_PMTUDISC_OMIT`: the same, and not refused.
+    Omit,
+}
+
+/// What one datagram has instead of the options of its endpoint; control messages of sendmsg(2). `None` for what the
+/// endpoint has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DatagramOptions {
+    /// `IP_TTL` or `IPV6_HOPLIMIT`.
+    pub ttl: Option<u8>,
+    /// `IP_TOS` or `IPV6_TCLASS`.
+    pub tos: Option<u8>,
+    /// `IP_PKTINFO` or `IPV6_PKTINFO`: the address that it comes from.
+    pub source: Option<IpAddr>,
+    /// The interface that it leaves by.
+    pub interface: Option<InterfaceId>,
+    /// `IPV6_DONTFRAG`.
+    pub dont_fragment: Option<bool>,
+    /// `UDP_SEGMENT`: bytes of each of the datagrams that it is cut into; 0 for one datagram.
+    pub datagram_size: Option<u16>,
+}
+
+impl MtuDiscovery {
+    /// Whether the path counts, and not the interface alone.
+    pub(crate) const fn heeds_path(self) -> bool {
+        matches!(self, Self::Never | Self::Wanted | Self::Always)
+    }
+
+    /// Whether reports that a packet was too long for its path are believed.
+    pub(crate) const fn believes_reports(self) -> bool {
+        !matches!(self, Self::Interface | Self::Omit)
+    }
+
+    /// Whether what is too long leaves in fragments.
+    pub(crate) const fn fragments(self) -> bool {
+        matches!(self, Self::Never | Self::Wanted | Self::Omit)
+    }
+
+    /// Whether routers may cut what fits (RFC 791 section 3.1, Don't Fragment).
+    pub(crate) const fn may_be_cut(self) -> bool {
+        matches!(self, Self::Never | Self::Interface | Self::Omit)
+    }
+}
+
+impl IpOptions {
+    /// What the headers of packets to `destination` say.
+    pub(crate) fn marks(&self, destination: IpAddr) -> Marks {
+        // As Linux: these numbers are for one host; a group has one of its own.
+        let (set, tos, usual) = match destination {
+            IpAddr::V4(_) => (self.ttl, self.tos, ip::DEFAULT_TTL),
+            IpAddr::V6(_) => (self.hop_limit, self.traffic_class, ip::DEFAULT_TTL),
+        };
+        let ttl = set.filter(|_| !destination.is_multicast()).unwrap_or(usual);
+        Marks { ttl, tos, may_be_cut: self.discovery(destination).may_be_cut() }
+    }
+
+    /// The same for a segment of TCP, whose bits of ECN are its own (RFC 3168 section 6.1).
+    pub(crate) fn segment_marks(&self, destination: IpAddr) -> Marks {
+        const ECN: u8 = 0b11;
+        let marks = self.marks(destination);
+        Marks { tos: marks.tos & !ECN, may_be_cut: false, ..marks }
+    }
+
+    /// What becomes of what is too long, on the way to `destination`.
+    pub(crate) const fn discovery(&self, destination: IpAddr) -> MtuDiscovery {
+        match destination {
+            IpAddr::V4(_) => self.discovery,
+            IpAddr::V6(_) => self.discovery_v6,
+        }
+    }
+
+    /// Whether everything is told that the network says of packets to `destination`.
+    pub(crate) const fn queues_errors(&self, destination: IpAddr) -> bool {
+        match destination {
+            IpAddr::V4(_) => self.queue_errors,
+            IpAddr::V6(_) => self.queue_errors_v6,
+        }
+    }
+}
