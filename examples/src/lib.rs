@@ -10,6 +10,7 @@
 //! | `udp_chat` | datagrams, and poll(2) over a socket and the terminal |
 //! | `dns_query` | a protocol crate on top of both transports |
 //! | `ping` | ICMP |
+//! | `traceroute` | routers that are threads, and what they say about packets |
 //! | `epoll_server` | one epoll(7) over two stacks and the terminal |
 //! | `tokio_echo` | an async runtime on the real descriptors |
 //! | `status` | what a stack shows of itself, as `ip` and `ss` show the kernel's |

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     ioth_tests::netns::run(ioth_tests::tests![
         two_stacks_inside_the_process,
         nodes_that_are_threads,
+        traceroute_through_three_threads,
         status_of_two_stacks,
         echo_server,
         fork_server_with_processes,
@@ -69,6 +70,21 @@ fn two_stacks_inside_the_process(net: &Net) -> Result<()> {
 fn nodes_that_are_threads(net: &Net) -> Result<()> {
     let out = net.run(&format!("{} --nodes 6", program!("thread_nodes")))?;
     ensure!(out.contains("72 of 72 reached"), "{out}");
+    Ok(())
+}
+
+fn traceroute_through_three_threads(net: &Net) -> Result<()> {
+    let out = net.run(program!("traceroute"))?;
+    let hops: Vec<&str> = out.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    let v4 = ["to", "10.0.0.254", "10.0.1.254", "10.0.2.254", "10.0.3.2"];
+    let v6 = ["to", "fd00::254", "fd00:0:0:1::254", "fd00:0:0:2::254", "fd00:0:0:3::2"];
+    ensure!(hops == [v4, v6].concat(), "{out}");
+    // The same program on the kernel, through the kernel.
+    with_red(net)?;
+    let out = net.run(&format!("{} 127.0.0.1", program!("traceroute")))?;
+    ensure!(out.contains(" 1  127.0.0.1  "), "{out}");
+    let out = net.run(&format!("{} --stack {RED} 10.0.0.1", program!("traceroute")))?;
+    ensure!(out.contains(" 1  10.0.0.1  "), "{out}");
     Ok(())
 }
 
