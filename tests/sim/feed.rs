@@ -172,6 +172,7 @@ impl Subject {
             engine.add_address(behind, address.parse().unwrap()).unwrap();
         }
         let now = Instant::from_millis(1000);
+        engine.handle_timeout(now);
         let listener = engine.open(Kind::Stream, Family::V6);
         // Small and large rings: with and without scaled windows.
         engine

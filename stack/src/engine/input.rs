@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use super::Engine;
-use super::interface::{LOOPBACK, is_all_routers};
+use super::interface::LOOPBACK;
 use super::report::Saying;
 use crate::link::{Checksum, Frame};
+use crate::multicast::IGMP;
 use crate::net::extension::NO_NEXT_HEADER;
 use crate::net::icmp_error::Complaint;
 use crate::net::ip::{Malformed, Packet};
@@ -46,6 +47,13 @@ impl Engine {
     /// Takes in a frame that this stack sent to itself.
     pub(super) fn handle_local(&mut self, now: Instant, frame: &Frame) {
         self.handle_packet(now, LOOPBACK, frame, true, None);
+    }
+
+    /// Takes in a packet to a group that this stack sent over an interface, for its own members there.
+    pub(super) fn handle_looped(&mut self, now: Instant, interface: InterfaceId, frame: &Frame) {
+        if let Ok(packet) = Packet::parse(frame.bytes()) {
+            self.dispatch(now, interface, &packet, frame, false, None);
+        }
     }
 
     /// Takes in the packet in a frame. `unicast`: its Ethernet destination is this host alone.
@@ -114,6 +122,7 @@ impl Engine {
             // RFC 9293 section 3.10.7: a SYN to many is nobody's.
             checksum::TCP => self.counters.not_for_us += 1,
             checksum::UDP => self.handle_udp(now, interface, packet, frame, to_one),
+            IGMP if packet.destination.is_ipv4() => self.handle_igmp(now, interface, packet, frame.bytes()),
             checksum::ICMP if packet.destination.is_ipv4() => {
                 self.handle_icmp(now, interface, packet, frame.bytes(), to_one);
             }
@@ -146,7 +155,7 @@ impl Engine {
         let destination_ok = match packet.destination {
             destination if interface != LOOPBACK && destination.is_loopback() => false,
             destination if destination.is_multicast() => {
-                own.hears_group(destination) || (self.forwarding && is_all_routers(destination))
+                self.hears_group(interface, destination, packet.source, packet.protocol)
             }
             IpAddr::V4(destination) if own.is_broadcast(destination) => true,
             destination => self.is_local(destination),

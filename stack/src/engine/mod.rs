@@ -37,6 +37,7 @@ use self::timer::Timers;
 use crate::datagram::Datagram;
 use crate::error::Error;
 use crate::link::Frame;
+use crate::multicast::Multicast;
 use crate::net::cidr::Cidr;
 use crate::net::identification::Identifications;
 use crate::net::mac::Mac;
@@ -100,6 +101,7 @@ pub struct Engine {
     /// Whether packets for others are forwarded.
     pub(crate) forwarding: bool,
     pub(crate) redirects: Redirects,
+    pub(crate) multicast: Multicast,
     pub(crate) counters: Counters,
     /// Whether TCP offers timestamps.
     pub(crate) timestamps: bool,
@@ -174,6 +176,7 @@ impl Engine {
             identifications: Identifications::default(),
             forwarding: false,
             redirects: Redirects::default(),
+            multicast: Multicast::default(),
             counters: Counters::default(),
             timestamps: true,
             down: false,
@@ -202,6 +205,7 @@ impl Engine {
         self.expire_addresses(now);
         self.continue_tests(now);
         self.continue_discovery(now);
+        self.continue_multicast(now);
         for index in 0..self.interfaces.len() {
             if self.interfaces[index].neighbours.poll_timeout().is_some_and(|at| at <= now) {
                 self.interfaces[index].neighbours.handle_timeout(now);
@@ -238,6 +242,10 @@ impl Engine {
                 self.handle_local(now, &frame);
                 continue;
             }
+            if let Some((interface, frame)) = self.multicast.looped.pop_front() {
+                self.handle_looped(now, interface, &frame);
+                continue;
+            }
             let id = self.transmit.pop_front()?;
             if self.transmit_from(now, id) {
                 self.transmit.push_back(id);
@@ -260,6 +268,7 @@ impl Engine {
         let times = neighbours
             .chain(addresses)
             .chain(self.discovery_deadline())
+            .chain(self.multicast.poll_timeout())
             .chain(fragments)
             .chain(self.timers.next());
         times.chain(self.time_wait.poll_timeout()).min()
@@ -329,6 +338,7 @@ impl Engine {
     pub fn is_flushed(&self) -> bool {
         self.out.is_empty()
             && self.local.is_empty()
+            && self.multicast.looped.is_empty()
             && self.endpoints.values().all(|endpoint| match &endpoint.role {
                 Role::Connection(connection) => connection.is_flushed(),
                 _ => true,

@@ -49,8 +49,10 @@ impl Engine {
             let source = if own { destination } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
             return Ok(Hop { interface: LOOPBACK, next: destination, source });
         }
-        let to_all = destination.is_multicast() || destination == IpAddr::V4(Ipv4Addr::BROADCAST);
-        let (interface, next) = if to_all {
+        let (interface, next) = if destination.is_multicast() {
+            let interface = scope.or_else(|| self.group_interface(destination));
+            (interface.ok_or(Error::NetworkUnreachable)?, destination)
+        } else if destination == IpAddr::V4(Ipv4Addr::BROADCAST) {
             let usable = |interface: &Interface| {
                 interface.usable().any(|address| address.is_ipv4() == destination.is_ipv4())
             };
@@ -164,11 +166,23 @@ impl Engine {
         len: usize,
         fill: impl FnOnce(&mut [u8]),
     ) {
-        let Outgoing { hop, source, destination, protocol, .. } = packet;
-        if ip::header_len(destination) + len > mtu {
+        if ip::header_len(packet.destination) + len > mtu {
             self.send_fragments(now, packet, marks, mtu, len, fill);
             return;
         }
+        let frame = self.compose(packet, marks, len, fill);
+        self.transmit_packet(now, packet.hop, frame);
+    }
+
+    /// Writes such a packet behind room for the Ethernet header.
+    pub(crate) fn compose(
+        &mut self,
+        packet: Outgoing,
+        marks: Marks,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Frame {
+        let Outgoing { hop, source, destination, protocol, .. } = packet;
         let front = ethernet::HEADER_LEN + ip::header_len(destination);
         let mut frame = Frame::with_capacity(front + len);
         frame.set_len(front + len);
@@ -183,6 +197,6 @@ impl Engine {
         }
         // Traffic inside the stack is not summed twice.
         frame.checksum = if hop.interface == LOOPBACK { Checksum::Verified } else { Checksum::Unverified };
-        self.transmit_packet(now, hop, frame);
+        frame
     }
 }

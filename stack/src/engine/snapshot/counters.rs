@@ -29,6 +29,8 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         fragment_oks,
         fragment_fails,
         fragment_creates,
+        group_queries_in,
+        group_reports_out,
         tcp_in,
         tcp_out,
         tcp_sent_again,
@@ -67,6 +69,7 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
     ];
     group(f, "Ip", &ip)?;
     group(f, "Icmp", &[("OutRedirects", redirects_out)])?;
+    group(f, "Groups", &[("InQueries", group_queries_in), ("OutReports", group_reports_out)])?;
     // RFC 4022: tcpCurrEstab counts ESTABLISHED and CLOSE-WAIT, tcpOutSegs not what was sent before.
     let open = [State::Established, State::CloseWait].map(|state| {
         let connections = snapshot.sockets_in(state).filter(|socket| socket.tcp.is_some());
