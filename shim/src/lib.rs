@@ -60,6 +60,10 @@
 //! | ICMP errors on a datagram socket | only the calls of this crate report them; poll(2) does not show them (no `ERR`): nothing raises it on one end of a pair |
 //! | control messages beside an error (`MSG_ERRQUEUE`) | the error and its time; Linux adds TTL, TOS and addresses of the ICMP message |
 //! | `IP_PKTINFO`, `IPV6_PKTINFO` | interfaces have the stack's numbers, and the loopback interface has 0 |
+//! | sending to and joining a group without a route to it | goes over the first interface with an address of the family; Linux says `ENETUNREACH` and `ENODEV` for IPv4 |
+//! | `MCAST_JOIN_GROUP` and the like on TCP | `EOPNOTSUPP`; Linux lets a stream socket join |
+//! | a member of a group of IPv6 on one interface | does not hear it on others; Linux forgets the interface once anybody there is a member |
+//! | a forked child, memberships of groups | `ENETDOWN` |
 //! | a forked child, `sendmsg` with control messages, `recvmsg` | `EOPNOTSUPP`; no control messages |
 //! | control messages on TCP | none are received; those that are sent are not looked at, as on Linux |
 //! | `IP_RECVERR`, `IP_MTU_DISCOVER` on TCP | are stored; what the network says of a connection shows when it times out |
@@ -128,13 +132,18 @@ pub use stack::{
     Builder, SetupError, Stack, default_stack, ended_snapshots, remember_ended, set_default_stack, snapshots,
 };
 pub use sys::constants::{
-    AF_INET, AF_INET6, AF_UNIX, IP_MTU, IP_MTU_DISCOVER, IP_PKTINFO, IP_PMTUDISC_DO, IP_PMTUDISC_DONT,
+    AF_INET, AF_INET6, AF_UNIX, IP_ADD_MEMBERSHIP, IP_ADD_SOURCE_MEMBERSHIP, IP_BLOCK_SOURCE,
+    IP_DROP_MEMBERSHIP, IP_DROP_SOURCE_MEMBERSHIP, IP_MTU, IP_MTU_DISCOVER, IP_MULTICAST_ALL,
+    IP_MULTICAST_IF, IP_MULTICAST_LOOP, IP_MULTICAST_TTL, IP_PKTINFO, IP_PMTUDISC_DO, IP_PMTUDISC_DONT,
     IP_PMTUDISC_INTERFACE, IP_PMTUDISC_OMIT, IP_PMTUDISC_PROBE, IP_PMTUDISC_WANT, IP_RECVERR, IP_RECVTOS,
-    IP_RECVTTL, IP_TOS, IP_TTL, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP,
-    IPPROTO_UDP, IPV6_DONTFRAG, IPV6_HOPLIMIT, IPV6_MTU, IPV6_MTU_DISCOVER, IPV6_PKTINFO, IPV6_RECVERR,
-    IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO, IPV6_RECVTCLASS, IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_V6ONLY,
-    MSG_CTRUNC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SHUT_RD,
-    SHUT_RDWR, SHUT_WR, SO_ACCEPTCONN, SO_BROADCAST, SO_DOMAIN, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6,
+    IP_RECVTTL, IP_TOS, IP_TTL, IP_UNBLOCK_SOURCE, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IP, IPPROTO_IPV6,
+    IPPROTO_TCP, IPPROTO_UDP, IPV6_ADD_MEMBERSHIP, IPV6_DONTFRAG, IPV6_DROP_MEMBERSHIP, IPV6_HOPLIMIT,
+    IPV6_MTU, IPV6_MTU_DISCOVER, IPV6_MULTICAST_ALL, IPV6_MULTICAST_HOPS, IPV6_MULTICAST_IF,
+    IPV6_MULTICAST_LOOP, IPV6_PKTINFO, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO, IPV6_RECVTCLASS,
+    IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_V6ONLY, MCAST_BLOCK_SOURCE, MCAST_JOIN_GROUP,
+    MCAST_JOIN_SOURCE_GROUP, MCAST_LEAVE_GROUP, MCAST_LEAVE_SOURCE_GROUP, MCAST_UNBLOCK_SOURCE, MSG_CTRUNC,
+    MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SHUT_RD, SHUT_RDWR,
+    SHUT_WR, SO_ACCEPTCONN, SO_BROADCAST, SO_DOMAIN, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6,
     SO_EE_ORIGIN_LOCAL, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PROTOCOL, SO_RCVBUF, SO_RCVTIMEO,
     SO_REUSEADDR, SO_REUSEPORT, SO_RXQ_OVFL, SO_SNDBUF, SO_SNDTIMEO, SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TYPE,
     SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_CONGESTION, TCP_CORK,

@@ -299,7 +299,10 @@ impl Engine {
             }
             Some(source) if !self.is_local(source) => return Err(Error::Invalid),
             Some(source) => source,
-            None if bound.is_unspecified() => options.multicast.source_to(destination).unwrap_or(hop.source),
+            // Who is bound to a group has no address by that.
+            None if bound.is_unspecified() || bound.is_multicast() => {
+                options.multicast.source_to(destination).unwrap_or(hop.source)
+            }
             None => bound,
         };
         if source.is_ipv4() != destination.is_ipv4() {

@@ -148,8 +148,8 @@ impl Engine {
             Role::Fresh | Role::Datagram(_) => {}
         }
         let mut remote = canonical(endpoint.family, endpoint.options.v6_only, peer)?;
-        let (options, from) =
-            (endpoint.options.multicast, endpoint.bound.map_or(remote.ip(), |bound| bound.0));
+        let (options, bound) = (endpoint.options.multicast, endpoint.bound.map(|bound| bound.0));
+        let from = bound.unwrap_or_else(|| wildcard(endpoint.family).ip());
         let scope = scope_of(&peer).or_else(|| self.group_scope(&options, from, remote.ip()));
         let hop = self.route(remote.ip(), scope)?;
         if remote.ip().is_unspecified() {

@@ -314,17 +314,27 @@ impl Engine {
         self.multicast.link_mut(interface).hosts[usize::from(group.is_ipv6())].set(now, group, filter);
     }
 
+    /// The interface that has an address.
+    #[must_use]
+    pub fn interface_of(&self, address: IpAddr) -> Option<InterfaceId> {
+        let at = self.interfaces.iter().position(|known| known.has(address))?;
+        Some(InterfaceId(u32::try_from(at).ok()?))
+    }
+
+    /// Whether there is an interface of that number.
+    #[must_use]
+    pub fn has_interface(&self, interface: InterfaceId) -> bool {
+        self.interfaces.get(interface.0 as usize).is_some_and(|known| !known.removed)
+    }
+
     /// The interface that is meant, if there is one.
     fn interface_via(&self, group: IpAddr, via: Via) -> Option<InterfaceId> {
         let found = match via {
             Via::Routes => self.group_interface(group),
             Via::Interface(interface) => Some(interface),
-            Via::Address(address) => {
-                let has = |known: &Interface| known.has(address.into());
-                self.interfaces.iter().position(has).and_then(|at| u32::try_from(at).ok()).map(InterfaceId)
-            }
+            Via::Address(address) => self.interface_of(address.into()),
         };
-        found.filter(|found| self.interfaces.get(found.0 as usize).is_some_and(|known| !known.removed))
+        found.filter(|found| self.has_interface(*found))
     }
 
     /// The interface that datagrams to a group leave by: where the routes say nothing, the first that has an address of the

@@ -81,9 +81,12 @@ impl Engine {
             return options.interface_v6;
         }
         let of_sender = || {
-            let from = if from.is_unspecified() { options.source_to(destination)? } else { from };
-            let at = self.interfaces.iter().position(|interface| interface.has(from))?;
-            Some(InterfaceId(u32::try_from(at).ok()?))
+            let from = if from.is_unspecified() || from.is_multicast() {
+                options.source_to(destination)?
+            } else {
+                from
+            };
+            self.interface_of(from)
         };
         options.interface.or_else(of_sender)
     }
