@@ -3,6 +3,7 @@
 mod advertisements;
 mod configuration;
 mod floods;
+mod groups;
 mod harness;
 mod net_script;
 mod processes;
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
     let tests = [
         configuration::tests(),
         floods::tests(),
+        groups::tests(),
         harness::tests(),
         net_script::tests(),
         processes::tests(),
