@@ -116,7 +116,7 @@ fn v6_socket(stack: &Stack) -> Result<UdpSocket> {
     let fd = ioth::msocket(stack, ioth::AF_INET6, ioth::SOCK_DGRAM | ioth::SOCK_CLOEXEC, 0)?;
     ioth::setsockopt_int(&fd, ioth::IPPROTO_IPV6, ioth::IPV6_V6ONLY, 1)?;
     ioth::bind(&fd, &any(true, PORT))?;
-    Ok(UdpSocket::try_from(fd)?)
+    Ok(UdpSocket::from(fd))
 }
 
 fn hear(socket: &UdpSocket, data: &[u8]) -> Result<SocketAddr> {

@@ -247,7 +247,7 @@ fn the_interface_is_chosen_by_option_address_or_route_ip_7() {
         };
         assert_eq!(sent(&mut wire, x), [0]);
         set(&mut wire[a], x, |options| {
-            (options.interface, options.interface_v6) = (Some(second), Some(second))
+            (options.interface, options.interface_v6) = (Some(second), Some(second));
         });
         assert_eq!(sent(&mut wire, x), [1]);
         let y = scene.sender(&mut wire, a);

@@ -259,10 +259,10 @@ fn older_routers_are_reckoned_with_for_260_seconds_rfc_3376_8_12() {
     run.ask(older(Version::Older, None, 10));
     assert_eq!(run.next(), Some((10, vec![Said::Member(Version::Older, GROUP)])));
     // Questions of the current version are answered in the older one.
-    run.now = run.now + Duration::from_secs(240);
+    run.now += Duration::from_secs(240);
     run.ask(query(Some(GROUP), &[1], 1));
     assert_eq!(run.next(), Some((1, vec![Said::Member(Version::Older, GROUP)])));
-    run.now = run.now + Duration::from_secs(9);
+    run.now += Duration::from_secs(9);
     assert_eq!(run.host.version(run.now), Version::Current);
     run.ask(query(None, &[], 1));
     assert_eq!(run.records(), [record(RecordKind::IsExclude, &[])]);
