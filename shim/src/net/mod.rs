@@ -41,6 +41,22 @@ macro_rules! any_socket {
                 $crate::socket::set_nonblocking(self.0.fd(), nonblocking)
             }
 
+            /// Sets the time to live of what it sends over IPv4, `IP_TTL` of ip(7).
+            ///
+            /// # Errors
+            /// `EINVAL` for 0 and for more than 255.
+            pub fn set_ttl(&self, ttl: u32) -> ::std::io::Result<()> {
+                self.0.set($crate::IPPROTO_IP, $crate::IP_TTL, ttl.cast_signed())
+            }
+
+            /// The time to live of what it sends over IPv4.
+            ///
+            /// # Errors
+            /// Those of getsockopt(2).
+            pub fn ttl(&self) -> ::std::io::Result<u32> {
+                Ok(self.0.option($crate::IPPROTO_IP, $crate::IP_TTL)?.cast_unsigned())
+            }
+
             /// Takes the pending error, `SO_ERROR` of socket(7).
             ///
             /// # Errors
