@@ -82,9 +82,25 @@ impl Stack {
         Ok(())
     }
 
+    /// Whether the links carry packets of that size.
+    fn check_mtus(&self, config: &Config) -> Result<(), SetupError> {
+        let names = self.run(|context| context.engine.interface_names());
+        for (at, name) in names.iter().enumerate() {
+            let id = self.run(|context| context.engine.interface_by_name(name));
+            let most = id.and_then(|id| self.0.shared.link_mtu(id));
+            let (Some(mtu), Some(most)) = (Merged::of(config, at, name).mtu, most) else { continue };
+            if mtu > most {
+                let why = format!("the link of {name} carries packets of {most} bytes at most");
+                return Err(problem("mtu", &mtu, &why));
+            }
+        }
+        Ok(())
+    }
+
     /// Makes `next` the configuration. `opened`: what was opened with it, so that it has what cannot be changed later.
     pub(crate) fn apply(&self, next: Config, opened: Opened<'_>) -> Result<(), SetupError> {
         let mut known = self.0.config.lock();
+        self.check_mtus(&next)?;
         let changed = self.run(|context| {
             let names = context.engine.interface_names();
             for settings in &next.interfaces {

@@ -431,6 +431,13 @@ impl Shared {
         Ok(id)
     }
 
+    /// The largest packet that the link of an interface carries, in bytes.
+    pub(crate) fn link_mtu(&self, id: InterfaceId) -> Option<u16> {
+        let core = self.core.lock();
+        let link = core.links.get(id.index() as usize)?.as_ref();
+        link.map(|link| link.capabilities().mtu)
+    }
+
     /// Takes an interface from the running stack and closes its link.
     pub(crate) fn remove_interface(self: &Arc<Self>, id: InterfaceId) {
         let mut core = self.core.lock();
