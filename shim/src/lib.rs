@@ -33,6 +33,7 @@
 //! | stacks, and the default one of a thread | [`Stack`], [`set_default_stack`] |
 //! | the BSD calls, on any descriptor | [`msocket`], [`bind`], [`recv`], … |
 //! | the types of [`std::net`] on any stack | [`net`] |
+//! | names of hosts, looked up over the stack | [`Stack::resolve`], [`Stack::reverse`], [`getaddrinfo`], [`getnameinfo`] |
 //! | which socket options there are | [`option`] |
 //! | what a stack looks like now, as `ip` and `ss` show the kernel's | [`Stack::snapshot`], [`snapshots`], [`ended_snapshots`] |
 //!
@@ -97,6 +98,7 @@ pub mod option;
 mod pair;
 mod plain;
 mod pump;
+mod resolver;
 mod socket;
 mod stack;
 mod state;
@@ -107,6 +109,7 @@ mod urgent;
 
 pub use close::close;
 pub use ioth_stack::snapshot;
+pub use resolver::{AddrInfo, GaiError, Hints, getaddrinfo, getnameinfo};
 pub use socket::{
     accept, accept4, bind, connect, disconnect, getpeername, getsockname, getsockopt, getsockopt_int, listen,
     msocket, read, recv, recvfrom, send, sendto, set_nonblocking, setsockopt, setsockopt_int, shutdown,
@@ -116,13 +119,14 @@ pub use stack::{
     Builder, SetupError, Stack, default_stack, ended_snapshots, remember_ended, set_default_stack, snapshots,
 };
 pub use sys::constants::{
-    AF_INET, AF_INET6, AF_UNIX, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP,
-    IPV6_V6ONLY, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SHUT_RD, SHUT_RDWR,
-    SHUT_WR, SO_ACCEPTCONN, SO_BROADCAST, SO_DOMAIN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE,
-    SO_PROTOCOL, SO_RCVBUF, SO_RCVTIMEO, SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO, SO_TYPE, SOCK_CLOEXEC,
-    SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_CONGESTION, TCP_CORK, TCP_DEFER_ACCEPT,
-    TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_LINGER2, TCP_MAXSEG, TCP_NODELAY, TCP_QUICKACK, TCP_SYNCNT,
-    TCP_USER_TIMEOUT,
+    AF_INET, AF_INET6, AF_UNIX, AI_ADDRCONFIG, AI_ALL, AI_CANONNAME, AI_NUMERICHOST, AI_NUMERICSERV,
+    AI_PASSIVE, AI_V4MAPPED, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP,
+    IPV6_V6ONLY, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, NI_DGRAM,
+    NI_NAMEREQD, NI_NOFQDN, NI_NUMERICHOST, NI_NUMERICSERV, SHUT_RD, SHUT_RDWR, SHUT_WR, SO_ACCEPTCONN,
+    SO_BROADCAST, SO_DOMAIN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PROTOCOL, SO_RCVBUF,
+    SO_RCVTIMEO, SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO, SO_TYPE, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK,
+    SOCK_STREAM, SOL_SOCKET, TCP_CONGESTION, TCP_CORK, TCP_DEFER_ACCEPT, TCP_KEEPCNT, TCP_KEEPIDLE,
+    TCP_KEEPINTVL, TCP_LINGER2, TCP_MAXSEG, TCP_NODELAY, TCP_QUICKACK, TCP_SYNCNT, TCP_USER_TIMEOUT,
 };
 
 /// The programs in the README run as tests.

@@ -5,6 +5,7 @@ mod floods;
 mod harness;
 mod net_script;
 mod processes;
+mod resolving;
 mod routers;
 mod set_up;
 mod snapshots;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         harness::tests(),
         net_script::tests(),
         processes::tests(),
+        resolving::tests(),
         routers::tests(),
         set_up::tests(),
         snapshots::tests(),

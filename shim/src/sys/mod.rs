@@ -1,7 +1,8 @@
-//! What needs `libc` or `unsafe`: raw options, the urgent mark, handlers for fork and exit, SIGPIPE. Everything else
+//! What needs `libc` or `unsafe`: raw options, the urgent mark, the resolver of the host, handlers for fork and exit, SIGPIPE. Everything else
 //! of the crate is safe code on rustix.
 
 pub(crate) mod constants;
 pub(crate) mod mark;
+pub(crate) mod names;
 pub(crate) mod option;
 pub(crate) mod process;
