@@ -1,6 +1,7 @@
 //! A name server that lies, against the resolver: nothing panics, nothing grows, nothing forged is believed, and an honest
 //! question afterwards is answered at once.
 
+use crate::messages::{A, ASKED, CNAME, a, asked, is_a, name, question_end, record, reply};
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::thread;
@@ -11,10 +12,6 @@ use ioth::net::{TcpListener, TcpStream, UdpSocket};
 
 const HONEST: [u8; 4] = [10, 0, 0, 80];
 const FORGED: [u8; 4] = [10, 6, 6, 6];
-const A: u16 = 1;
-const CNAME: u16 = 5;
-/// Where the question's name stands in a message.
-const ASKED: [u8; 2] = [0xc0, 12];
 
 /// Who says something.
 #[derive(Clone, Copy)]
@@ -56,53 +53,9 @@ struct Case {
     outcome: Outcome,
 }
 
-/// A message that answers the question with one record, unless it is told otherwise.
-fn reply(question: &[u8], records: &[Vec<u8>]) -> Vec<u8> {
-    // The header and the question, without what EDNS puts behind them.
-    let mut message = question[..question_end(question)].to_vec();
-    message[2] |= 0x80;
-    message[6..8].copy_from_slice(&(records.len() as u16).to_be_bytes());
-    message[8..12].copy_from_slice(&[0; 4]);
-    [message, records.concat()].concat()
-}
-
-fn question_end(message: &[u8]) -> usize {
-    let mut at = 12;
-    while message[at] != 0 {
-        at += 1 + usize::from(message[at]);
-    }
-    at + 5
-}
-
-/// The labels of the name that is asked for.
-fn asked(message: &[u8]) -> String {
-    let (mut at, mut labels) = (12, Vec::new());
-    while message[at] != 0 {
-        let end = at + 1 + usize::from(message[at]);
-        labels.push(String::from_utf8_lossy(&message[at + 1..end]).to_lowercase());
-        at = end;
-    }
-    labels.join(".")
-}
-
-fn record(owner: &[u8], kind: u16, data: &[u8]) -> Vec<u8> {
-    let len = u16::try_from(data.len()).unwrap();
-    [owner, &kind.to_be_bytes(), &[0, 1, 0, 0, 0, 60], &len.to_be_bytes(), data].concat()
-}
-
-fn a(address: [u8; 4]) -> Vec<u8> {
-    record(&ASKED, A, &address)
-}
-
-fn name(text: &str) -> Vec<u8> {
-    let labels = text.split('.').flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat());
-    labels.chain([0]).collect()
-}
-
 fn honest(question: &[u8]) -> (From, Vec<u8>) {
     // Only for addresses of IPv4.
-    let is_a = question[question_end(question) - 3] == A as u8;
-    let records = if is_a { vec![a(HONEST)] } else { Vec::new() };
+    let records = if is_a(question) { vec![a(HONEST)] } else { Vec::new() };
     (From::Server, reply(question, &records))
 }
 
@@ -188,8 +141,7 @@ fn cases() -> Vec<Case> {
         forged("ones", |q| vec![(From::Server, vec![0xff; 1232]), honest(q)]),
         forged("a record about somebody else", |q| {
             let other = record(&name("bank.example"), A, &FORGED);
-            let is_a = q[question_end(q) - 3] == A as u8;
-            let own = if is_a { a(HONEST) } else { other.clone() };
+            let own = if is_a(q) { a(HONEST) } else { other.clone() };
             server(reply(q, &[other, own]))
         }),
         error("an alias of itself", |q| one(q, record(&ASKED, CNAME, &ASKED))),
@@ -244,9 +196,8 @@ fn cases() -> Vec<Case> {
 }
 
 fn thousand(question: &[u8], count: u16) -> Vec<u8> {
-    let is_a = question[question_end(question) - 3] == A as u8;
     let records: Vec<_> = (0..count).map(|at| a([10, 1, (at >> 8) as u8, at as u8])).collect();
-    reply(question, if is_a { &records } else { &[] })
+    reply(question, if is_a(question) { &records } else { &[] })
 }
 
 /// The case that a question is for: its name is `N.hostile.example`, or something in front of it.
