@@ -3,6 +3,7 @@
 use crate::errno::fail;
 use crate::fork;
 use crate::namespace::Namespace;
+use crate::resolver::Resolver;
 use ioth_stack::Snapshot;
 use rustix::io::Errno;
 use std::cell::RefCell;
@@ -268,7 +269,8 @@ impl Builder {
             builder = builder.config(config);
         }
         let stack = builder.build()?;
-        Ok(Stack(Which::Own(Arc::new(Home { stack: Some(stack), generation: fork::generation() }))))
+        let home = Home { stack: Some(stack), generation: fork::generation(), resolver: Box::default() };
+        Ok(Stack(Which::Own(Arc::new(home))))
     }
 }
 
@@ -339,6 +341,8 @@ impl From<SetupError> for io::Error {
 pub(crate) struct Home {
     stack: Option<ioth_stack::Stack>,
     generation: u32,
+    /// What it remembers about names.
+    pub(crate) resolver: Box<Resolver>,
 }
 
 impl Home {
@@ -356,6 +360,8 @@ impl Drop for Home {
         if self.generation != fork::generation() {
             // The stack is the parent's: nothing of it may be touched here.
             std::mem::forget(self.stack.take());
+            // Another thread may have been changing it.
+            std::mem::forget(std::mem::take(&mut self.resolver));
         }
     }
 }

@@ -20,6 +20,9 @@
 //! | `forward` | `on` or `off` | whether the stack is a router: packets for others are sent on |
 //! | `dns` | address | a name server |
 //! | `domain` | name | a domain in which short names are looked up |
+//! | `resolve` | `ndots:1 timeout:5s attempts:2 rotate` | how servers are asked, as options of resolv.conf(5): [`Resolve`] |
+//! | `host` | address and names | a line of hosts(5): `10.0.0.9 printer.lab printer` |
+//! | `hosts` | file | more of them, as `/etc/hosts` has them |
 //! | `identity` | text | what addresses by `slaac` follow from: the same text, the same addresses in every run |
 //! | `busy_poll` | time | how long a waiting caller polls before it sleeps |
 //! | `wait` | time | how long making a stack may take until its addresses are ready |
@@ -32,8 +35,11 @@
 //! Times have a unit: `50us`; the units are `ns`, `us`, `ms` and `s`.
 
 mod parse;
+mod resolve;
 #[cfg(test)]
 mod tests;
+
+pub use resolve::{Host, Resolve};
 
 pub(crate) use parse::time as parse_time;
 
@@ -76,6 +82,12 @@ pub struct Config {
     pub dns: Vec<IpAddr>,
     /// Domains in which short names are looked up, in this order.
     pub domains: Vec<String>,
+    /// How servers are asked.
+    pub resolve: Option<Resolve>,
+    /// Names that no server is asked for.
+    pub hosts: Vec<Host>,
+    /// A file with more of them, as hosts(5).
+    pub hosts_file: Option<PathBuf>,
     /// What addresses by `slaac` follow from.
     pub identity: Option<String>,
     /// How long a waiting caller polls before it sleeps; costs a core for that long.
@@ -154,6 +166,9 @@ impl fmt::Display for Config {
         items.extend(self.forward.map(|on| format!("forward={}", if on { "on" } else { "off" })));
         items.extend(self.dns.iter().map(|server| format!("dns={server}")));
         items.extend(self.domains.iter().map(|domain| format!("domain={domain}")));
+        items.extend(self.resolve.map(|resolve| format!("resolve={resolve}")));
+        items.extend(self.hosts.iter().map(|host| format!("host={host}")));
+        items.extend(self.hosts_file.as_ref().map(|file| format!("hosts={}", file.display())));
         items.extend(self.identity.as_ref().map(|text| format!("identity={text}")));
         items.extend(self.busy_poll.map(|time| format!("busy_poll={}", show_time(time))));
         items.extend(self.wait.map(|time| format!("wait={}", show_time(time))));

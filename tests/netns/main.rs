@@ -6,6 +6,7 @@ mod floods;
 mod harness;
 mod net_script;
 mod processes;
+mod resolving;
 mod routers;
 mod set_up;
 mod snapshots;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         net_script::tests(),
         processes::tests(),
         advertisements::tests(),
+        resolving::tests(),
         routers::tests(),
         set_up::tests(),
         snapshots::tests(),

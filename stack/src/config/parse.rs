@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Config, InterfaceConfig, RouteConfig, Slaac, Way};
+use super::{Config, Host, InterfaceConfig, RouteConfig, Slaac, Way};
 use crate::link::impair::Impairments;
 use crate::net::{Cidr, Mac, RouteKind, Testing};
 use crate::setup_error::SetupError;
@@ -91,6 +91,9 @@ impl Parser {
             "forward" => item.set(&mut self.config.forward, on_off),
             "dns" => item.collect(&mut self.config.dns, host),
             "domain" => item.collect(&mut self.config.domains, domain),
+            "resolve" => item.set(&mut self.config.resolve, str::parse),
+            "host" => item.collect(&mut self.config.hosts, |line| Host::parse(line, domain)),
+            "hosts" => item.set(&mut self.config.hosts_file, file),
             "identity" => item.set(&mut self.config.identity, |text| Ok(text.to_owned())),
             "busy_poll" => item.set(&mut self.config.busy_poll, time),
             "wait" => item.set(&mut self.config.wait, time),
@@ -338,7 +341,7 @@ fn parse<T: FromStr<Err: ToString>>(value: &str) -> Result<T, Problem> {
 }
 
 /// The keys, as errors list them.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 22] = [
     "iface",
     "ip",
     "mac",
@@ -354,6 +357,9 @@ const KEYS: [&str; 19] = [
     "forward",
     "dns",
     "domain",
+    "resolve",
+    "host",
+    "hosts",
     "identity",
     "busy_poll",
     "wait",

@@ -24,7 +24,7 @@ fn cidr(text: &str) -> Cidr {
 fn every_key_has_its_place() {
     let config = parse(
         "ip=10.0.0.2/24,ip=fd00::2/64,gw=10.0.0.1,gw=fd00::1,mac=02:00:00:00:00:01,mtu=1500,dns=10.0.0.1,\
-         dns=fd00::53,domain=example.org,domain=lan,capture=/tmp/a=b.pcapng,impair=loss:1%,burst:3,delay:20ms,route=10.2.0.0/16@10.0.0.9,\
+         dns=fd00::53,domain=example.org,domain=lan,resolve=ndots:2 timeout:500ms rotate,host=10.0.0.9 printer.lan printer,hosts=/etc/hosts,capture=/tmp/a=b.pcapng,impair=loss:1%,burst:3,delay:20ms,route=10.2.0.0/16@10.0.0.9,\
          route=fd01::/48,route=10.3.0.0/16@blackhole metric 7,route=10.4.0.0/16@eth1,forward=on,dad=strict,\
          neigh=10.0.0.9@02:00:00:00:00:09,slaac,identity=red,busy_poll=50us,wait=2s,linger=5s",
     );
@@ -54,6 +54,12 @@ fn every_key_has_its_place() {
         forward: Some(true),
         dns: vec![ip("10.0.0.1"), ip("fd00::53")],
         domains: vec!["example.org".to_owned(), "lan".to_owned()],
+        resolve: Some(Resolve { ndots: 2, timeout: Duration::from_millis(500), attempts: 2, rotate: true }),
+        hosts: vec![Host {
+            address: ip("10.0.0.9"),
+            names: vec!["printer.lan".to_owned(), "printer".to_owned()],
+        }],
+        hosts_file: Some("/etc/hosts".into()),
         identity: Some("red".into()),
         busy_poll: Some(Duration::from_micros(50)),
         wait: Some(Duration::from_secs(2)),
@@ -147,7 +153,7 @@ fn errors_name_the_key_and_the_value() {
     assert_eq!(
         error("colour=blue"),
         "bad configuration colour=blue: unknown key; the keys are iface ip mac macaddr mtu dad slaac neigh capture impair \
-         gw route forward dns domain identity busy_poll wait linger"
+         gw route forward dns domain resolve host hosts identity busy_poll wait linger"
     );
     assert!(error("-x").starts_with("bad configuration -x=: unknown key"));
     assert!(error("IP=10.0.0.2/24").contains("unknown key"));
@@ -211,6 +217,16 @@ fn bad_values_are_refused() {
         ("domain", "a..b"),
         ("domain", "."),
         ("domain", "ex ample"),
+        ("resolve", "ndots"),
+        ("resolve", "ndots:16"),
+        ("resolve", "ndots:+1"),
+        ("resolve", "attempts:0"),
+        ("resolve", "timeout:31s"),
+        ("resolve", "timeout:5"),
+        ("resolve", "edns0"),
+        ("host", "10.0.0.9"),
+        ("host", "printer 10.0.0.9"),
+        ("host", "10.0.0.9 printer a..b"),
         ("capture", "a\0b"),
     ];
     for (key, value) in bad {
@@ -259,11 +275,16 @@ fn item() -> impl Strategy<Value = String> {
         any::<[u8; 6]>().prop_map(|octets| format!("mac={}", Mac::new(octets))),
         any::<u16>().prop_map(|mtu| format!("mtu={mtu}")),
         "[a-z0-9.-]{1,10}".prop_map(|name| format!("domain={name}")),
+        (0u8..=16, 0u64..40_000, 0u8..=6, "( rotate)?").prop_map(|(ndots, timeout, attempts, rotate)| {
+            format!("resolve=ndots:{ndots} timeout:{timeout}ms attempts:{attempts}{rotate}")
+        }),
+        (any::<IpAddr>(), "( {1,2}[a-z0-9.-]{1,5}){0,3}")
+            .prop_map(|(address, names)| format!("host={address} {names}")),
         "[abc]".prop_map(|name| format!("iface={name}")),
         "[^,]{1,10}".prop_map(|file| format!("capture={file}")),
         (any::<u64>(), "(ns|us|ms|s)").prop_map(|(count, unit)| format!("linger={count}{unit}")),
         (0u64..5_000, "(ns|us|ms|s)").prop_map(|(count, unit)| format!("busy_poll={count}{unit}")),
-        "-(ip|gw|mac|mtu|dns|domain|iface|capture|route|forward|linger|dad|neigh|wait|slaac|identity)(=[abc])?",
+        "-(ip|gw|mac|mtu|dns|domain|iface|capture|route|forward|linger|dad|neigh|wait|slaac|identity|resolve|hosts?)(=[abc])?",
     ]
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod address;
 mod calls;
 pub(crate) mod configuration;
 pub(crate) mod counters;
+mod destination;
 pub(crate) mod endpoint;
 pub mod error_queue;
 mod forward;
