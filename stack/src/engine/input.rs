@@ -31,7 +31,9 @@ impl Engine {
             ethernet::ARP => self.handle_arp(now, interface, frame.bytes()),
             // RFC 1812 section 5.3.4: what came to many is not forwarded.
             ethernet::IPV4 | ethernet::IPV6
-                if !header.destination.is_multicast() && self.is_transit(frame.bytes()) =>
+                if !header.destination.is_multicast()
+                    && self.is_transit(frame.bytes())
+                    && !self.is_answer4(interface, &frame) =>
             {
                 self.forward(now, interface, frame);
             }
@@ -64,6 +66,9 @@ impl Engine {
                 return;
             }
         };
+        if self.hear_dhcp4(now, interface, &packet, frame, sender) {
+            return;
+        }
         if !self.is_plausible(interface, &packet) && !self.is_rival(interface, &packet, frame.bytes()) {
             self.counters.not_for_us += 1;
             return;
@@ -110,6 +115,7 @@ impl Engine {
         sender: Option<Mac>,
     ) {
         match packet.protocol {
+            checksum::UDP if self.hear_dhcp6(now, interface, packet, frame) => {}
             checksum::TCP if to_one => self.handle_tcp(now, interface, packet, frame),
             // RFC 9293 section 3.10.7: a SYN to many is nobody's.
             checksum::TCP => self.counters.not_for_us += 1,
