@@ -12,6 +12,7 @@
 //! | [`link`] | what carries frames: TAP, plain TAP, switch; capture and impairment around any of them |
 //! | `driver` | who runs a stack: the caller inline, the blocked caller as leader, the driver thread |
 //! | [`engine`] | the stack as a pure state machine; calls on endpoints, input, output, timers |
+//! | `dhcp` | clients of DHCP and DHCPv6 |
 //! | [`net`] | Ethernet, ARP, NDP, IP, ICMP, routes, neighbours |
 //! | [`tcp`] | smoltcp's control block, sending with loss recovery, receiving, guards, listeners, numbers |
 //! | `datagram.rs`, [`ports`] | UDP and ICMP echo; who has which port |
@@ -53,6 +54,7 @@ mod builder;
 pub mod config;
 mod configure;
 mod datagram;
+mod dhcp;
 mod driver;
 pub mod engine;
 pub mod error;

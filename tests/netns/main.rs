@@ -4,6 +4,7 @@ mod advertisements;
 mod configuration;
 mod floods;
 mod harness;
+mod leases;
 mod net_script;
 mod processes;
 mod resolving;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         configuration::tests(),
         floods::tests(),
         harness::tests(),
+        leases::tests(),
         net_script::tests(),
         processes::tests(),
         advertisements::tests(),

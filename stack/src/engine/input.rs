@@ -11,7 +11,7 @@ use crate::net::icmp_error::Complaint;
 use crate::net::ip::{Malformed, Packet};
 use crate::net::mac::Mac;
 use crate::net::route::InterfaceId;
-use crate::net::{checksum, ethernet};
+use crate::net::{checksum, ethernet, ndp};
 use crate::time::Instant;
 
 impl Engine {
@@ -31,7 +31,9 @@ impl Engine {
             ethernet::ARP => self.handle_arp(now, interface, frame.bytes()),
             // RFC 1812 section 5.3.4: what came to many is not forwarded.
             ethernet::IPV4 | ethernet::IPV6
-                if !header.destination.is_multicast() && self.is_transit(frame.bytes()) =>
+                if !header.destination.is_multicast()
+                    && self.is_transit(frame.bytes())
+                    && !self.is_answer4(interface, &frame) =>
             {
                 self.forward(now, interface, frame);
             }
@@ -64,7 +66,10 @@ impl Engine {
                 return;
             }
         };
-        if !self.is_plausible(interface, &packet) {
+        if self.hear_dhcp4(now, interface, &packet, frame, sender) {
+            return;
+        }
+        if !self.is_plausible(interface, &packet) && !self.is_rival(interface, &packet, frame.bytes()) {
             self.counters.not_for_us += 1;
             return;
         }
@@ -110,6 +115,7 @@ impl Engine {
         sender: Option<Mac>,
     ) {
         match packet.protocol {
+            checksum::UDP if self.hear_dhcp6(now, interface, packet, frame) => {}
             checksum::TCP if to_one => self.handle_tcp(now, interface, packet, frame),
             // RFC 9293 section 3.10.7: a SYN to many is nobody's.
             checksum::TCP => self.counters.not_for_us += 1,
@@ -152,6 +158,16 @@ impl Engine {
             destination => self.is_local(destination),
         };
         source_ok && !forged && destination_ok
+    }
+
+    /// Whether a packet from one of our addresses is said by somebody who has it, too, and defends it: an advertisement, which
+    /// comes from that address (RFC 4861 section 7.2.4), to all nodes. Who said it is judged later.
+    fn is_rival(&self, interface: InterfaceId, packet: &Packet, frame: &[u8]) -> bool {
+        interface != LOOPBACK
+            && packet.protocol == checksum::ICMP6
+            && frame.get(packet.payload) == Some(&ndp::ADVERTISEMENT)
+            && self.interfaces[interface.0 as usize].has(packet.source)
+            && self.interfaces[interface.0 as usize].hears_group(packet.destination)
     }
 
     /// Whether a packet to `address` stays inside the stack.

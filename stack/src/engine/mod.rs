@@ -75,6 +75,8 @@ pub struct Engine {
     resolvers: configuration::Resolvers,
     /// What stable addresses follow from, if the user says so.
     pub(crate) identity: Option<Secret>,
+    /// What DHCP servers are told as the name of the host.
+    pub(crate) host_name: Option<String>,
     pub(crate) path_mtus: PathMtus,
     /// What was said of datagrams, which is forged more easily: of no account for connections.
     pub(crate) datagram_mtus: PathMtus,
@@ -155,6 +157,7 @@ impl Engine {
             watchers: Vec::new(),
             resolvers: configuration::Resolvers::default(),
             identity: None,
+            host_name: None,
             path_mtus: PathMtus::default(),
             datagram_mtus: PathMtus::default(),
             endpoints: SlotMap::default(),
@@ -203,6 +206,8 @@ impl Engine {
         self.expire_addresses(now);
         self.continue_tests(now);
         self.continue_discovery(now);
+        self.continue_dhcp4(now);
+        self.continue_dhcp6(now);
         for index in 0..self.interfaces.len() {
             if self.interfaces[index].neighbours.poll_timeout().is_some_and(|at| at <= now) {
                 self.interfaces[index].neighbours.handle_timeout(now);
@@ -261,6 +266,8 @@ impl Engine {
         let times = neighbours
             .chain(addresses)
             .chain(self.discovery_deadline())
+            .chain(self.dhcp4_deadline())
+            .chain(self.dhcp6_deadline())
             .chain(fragments)
             .chain(self.timers.next());
         times.chain(self.time_wait.poll_timeout()).min()
