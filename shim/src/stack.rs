@@ -206,6 +206,11 @@ impl Stack {
         if let Which::Own(home) = &self.0 { Some(home) } else { None }
     }
 
+    /// Another handle of a stack of ours.
+    pub(crate) const fn at(home: Arc<Home>) -> Self {
+        Self(Which::Own(home))
+    }
+
     /// The network namespace its sockets are made in, if it is not the caller's.
     pub(crate) const fn namespace(&self) -> Option<&Arc<Namespace>> {
         if let Which::Namespace(namespace) = &self.0 { Some(namespace) } else { None }

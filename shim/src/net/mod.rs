@@ -1,14 +1,15 @@
 //! The types of [`std::net`] on any stack: the same names and meanings, with the stack as the first
 //! argument of what makes them. They work on kernel stacks too.
 //!
-//! Host names in addresses are resolved as std does, by the host's resolver; give literals for
-//! addresses of a stack.
+//! Host names in addresses are looked up over the stack: [`ToAddresses`].
 
+mod addresses;
 mod descriptor;
 mod tcp_listener;
 mod tcp_stream;
 mod udp_socket;
 
+pub use addresses::ToAddresses;
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
 pub use udp_socket::UdpSocket;

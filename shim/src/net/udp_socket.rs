@@ -1,12 +1,13 @@
 //! [`UdpSocket`].
 
+use super::addresses::ToAddresses;
 use super::descriptor::{Descriptor, each};
 use crate::address;
 use crate::socket as bsd;
 use crate::stack::Stack;
 use crate::sys::constants::{MSG_NOSIGNAL, MSG_PEEK, SO_BROADCAST, SOCK_DGRAM, SOL_SOCKET};
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
 /// A UDP socket; [`std::net::UdpSocket`] on any stack.
 pub struct UdpSocket(pub(super) Descriptor);
@@ -19,8 +20,8 @@ impl UdpSocket {
     ///
     /// # Errors
     /// `EADDRINUSE`, `EADDRNOTAVAIL`.
-    pub fn bind(stack: &Stack, address: impl ToSocketAddrs) -> io::Result<Self> {
-        each(address, |address| {
+    pub fn bind(stack: &Stack, address: impl ToAddresses) -> io::Result<Self> {
+        each(address.to_addresses(|| stack.clone())?, |address| {
             let descriptor = Descriptor::new(stack, address, SOCK_DGRAM)?;
             bsd::bind_found(descriptor.found(), descriptor.fd(), address)?;
             Ok(Self(descriptor))
@@ -31,8 +32,10 @@ impl UdpSocket {
     ///
     /// # Errors
     /// As [`connect`](crate::connect()).
-    pub fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
-        each(address, |address| bsd::connect_found(self.0.found(), self.0.fd(), address))
+    pub fn connect(&self, address: impl ToAddresses) -> io::Result<()> {
+        each(address.to_addresses(|| self.0.stack())?, |address| {
+            bsd::connect_found(self.0.found(), self.0.fd(), address)
+        })
     }
 
     /// Sends a datagram to the peer.
@@ -47,8 +50,8 @@ impl UdpSocket {
     ///
     /// # Errors
     /// As [`sendto`](crate::sendto).
-    pub fn send_to(&self, data: &[u8], address: impl ToSocketAddrs) -> io::Result<usize> {
-        let Some(to) = address.to_socket_addrs()?.next() else {
+    pub fn send_to(&self, data: &[u8], address: impl ToAddresses) -> io::Result<usize> {
+        let Some(to) = address.to_addresses(|| self.0.stack())?.next() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address was given"));
         };
         bsd::send_found(self.0.found(), self.0.fd(), data, MSG_NOSIGNAL, Some(&to))

@@ -17,11 +17,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 /// What is wanted of [`getaddrinfo`]: the `hints` of getaddrinfo(3). The default is anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
-    /// [`AI_PASSIVE`](crate::AI_PASSIVE) and the others, combined.
+    /// [`AI_PASSIVE`] and the others, combined.
     pub flags: i32,
-    /// [`AF_INET`](crate::AF_INET), [`AF_INET6`](crate::AF_INET6), or 0 for both.
+    /// [`AF_INET`], [`AF_INET6`], or 0 for both.
     pub family: i32,
-    /// [`SOCK_STREAM`](crate::SOCK_STREAM), [`SOCK_DGRAM`](crate::SOCK_DGRAM), or 0 for all.
+    /// [`SOCK_STREAM`], [`SOCK_DGRAM`], or 0 for all.
     pub socktype: i32,
     /// The protocol, or 0 for any.
     pub protocol: i32,

@@ -87,3 +87,36 @@ fn service_name(port: u16, flags: i32) -> Result<String, GaiError> {
     }
     Ok(port.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_errors_as_the_c_library() {
+        let ours = Stack::new("switch://nameinfo", "ip=192.0.2.1/24").unwrap();
+        let numeric = NI_NUMERICHOST | NI_NUMERICSERV;
+        let addresses = ["10.0.0.1:80", "[2001:db8::1]:0", "[::ffff:10.0.0.1]:65535", "[fe80::1%4711]:7"];
+        for address in addresses.map(|text| text.parse().unwrap()) {
+            for flags in [numeric, numeric | NI_DGRAM, numeric | NI_NAMEREQD, numeric | 1 << 30] {
+                let [ours, theirs] = [&ours, &Stack::kernel()]
+                    .map(|stack| format!("{:?}", getnameinfo(stack, &address, flags)));
+                assert_eq!(ours, theirs, "{address} {flags:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_scope_shows_as_the_name_of_its_interface() {
+        let ours = Stack::builder()
+            .interface("lan", "switch://nameinfo-scope")
+            .config("ip=192.0.2.1/24")
+            .build()
+            .unwrap();
+        let address = "[fe80::1%1]:7".parse().unwrap();
+        let names = getnameinfo(&ours, &address, NI_NUMERICHOST | NI_NUMERICSERV).unwrap();
+        assert_eq!(names.0, "fe80::1%lan");
+        let hints = crate::Hints { socktype: crate::SOCK_DGRAM, ..Default::default() };
+        assert_eq!(crate::getaddrinfo(&ours, Some(&names.0), Some("7"), &hints).unwrap()[0].address, address);
+    }
+}

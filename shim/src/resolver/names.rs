@@ -144,3 +144,35 @@ impl Lookup<'_> {
         Err(outcome)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stack_of_the_kernel_asks_the_host() {
+        let kernel = Stack::kernel();
+        let found = kernel.resolve("localhost").unwrap();
+        assert!(!found.is_empty() && found.iter().all(IpAddr::is_loopback), "{found:?}");
+        assert_eq!(kernel.resolve("127.1").unwrap(), [IpAddr::from([127, 0, 0, 1])]);
+        let error = kernel.resolve("a..b").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
+    }
+
+    #[test]
+    fn nobody_is_asked_for_what_is_known() {
+        let stack = Stack::new("switch://names-known", "ip=10.0.0.1/24,host=10.0.0.9 nine.lab nine").unwrap();
+        assert_eq!(stack.resolve("Nine").unwrap(), [IpAddr::from([10, 0, 0, 9])]);
+        assert_eq!(stack.resolve("0x0a000009").unwrap(), [IpAddr::from([10, 0, 0, 9])]);
+        assert_eq!(stack.reverse("::ffff:10.0.0.9".parse().unwrap()).unwrap(), "nine.lab");
+        assert!(stack.resolve("x.localhost").unwrap().iter().all(IpAddr::is_loopback));
+        assert_eq!(stack.resolve("a..b").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        let file = std::env::temp_dir().join(format!("ioth-hosts-{}", std::process::id()));
+        std::fs::write(&file, "10.0.0.8 eight.lab\n").unwrap();
+        stack.configure(&format!("hosts={}", file.display())).unwrap();
+        let found = stack.resolve("eight.lab");
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(found.unwrap(), [IpAddr::from([10, 0, 0, 8])]);
+        assert!(stack.resolve("eight.lab").is_err(), "the file is gone");
+    }
+}

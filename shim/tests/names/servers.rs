@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ioth::Stack;
-use ioth::net::{TcpListener, UdpSocket};
+use ioth::net::{TcpListener, TcpStream, UdpSocket};
 
 /// What was asked, in order; over TCP with a mark.
 type Log = Arc<Mutex<Vec<String>>>;
@@ -250,5 +250,31 @@ fn that_there_is_none_is_known_until_the_servers_change() -> io::Result<()> {
     assert_eq!(logged(&log), ["n7.example", "n7.example"]);
     world.ours.configure("-dns,dns=10.0.0.54")?;
     assert_eq!(world.ours.resolve("n7.example")?, [ip(7)]);
+    Ok(())
+}
+
+#[test]
+fn sockets_take_names() -> io::Result<()> {
+    let world = World::new("sockets", "dns=10.0.0.53,domain=example")?;
+    world.serve("10.0.0.53", |question, _| {
+        let own = if is_a(question) { vec![a([10, 0, 0, 99]), a([10, 0, 0, 54])] } else { vec![] };
+        Some(reply(question, &own))
+    })?;
+    let listener = TcpListener::bind(&world.theirs, "10.0.0.54:80")?;
+    let peer = UdpSocket::bind(&world.theirs, "10.0.0.99:9");
+    assert!(peer.is_err(), "nobody has the first address");
+    world.theirs.configure("ip=10.0.0.99/24")?;
+    // At the first address nobody listens.
+    let stream = TcpStream::connect(&world.ours, "www:80")?;
+    assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    TcpStream::connect(&world.ours, ("www.example".to_owned(), 80))?;
+    let peer = UdpSocket::bind(&world.theirs, "10.0.0.99:9")?;
+    let socket = UdpSocket::bind(&world.ours, "0.0.0.0:0")?;
+    socket.send_to(b"word", "www:9")?;
+    assert_eq!(peer.recv(&mut [0; 9])?, 4);
+    socket.connect(("www", 9))?;
+    assert_eq!(socket.peer_addr()?, peer.local_addr()?);
+    let error = TcpStream::connect(&world.ours, "www").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::super::answer::Content;
 use super::*;
+use proptest::prelude::*;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -240,6 +241,34 @@ fn a_long_walk_through_pointers_ends_soon() {
     let message = reply(&question, 0, &records, &[]);
     let began = std::time::Instant::now();
     assert_eq!(answer(&question, &message).content, addresses(&[[10, 0, 0, 1]]));
-    println!("{:?}", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}, unoptimised", began.elapsed());
+}
+
+proptest! {
+    #[test]
+    fn no_message_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let question = question();
+        let _ = question.judge(&bytes, Carrier::Datagram);
+        // The same behind a header and a question that fit.
+        let mut message = reply(&question, 0, &[], &[]);
+        message[7] = 3;
+        message[9] = 2;
+        message.extend(&bytes);
+        let _ = question.judge(&message, Carrier::Connection);
+    }
+
+    #[test]
+    fn no_change_of_an_honest_answer_makes_more_of_it(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>()) {
+        let question = question();
+        let records = [record(&ASKED, CNAME, 60, &name("web.example")), record(&name("web.example"), A, 60, &[10, 0, 0, 1])];
+        let mut message = reply(&question, 0, &records, &[]);
+        let at = at.index(message.len());
+        message[at] = byte;
+        let cut = cut.index(message.len()) + 1;
+        for message in [&message[..], &message[..cut]] {
+            if let Verdict::Answer(Answer { content: Content::Addresses(found), .. }) = question.judge(message, Carrier::Datagram) {
+                prop_assert_eq!(found.len(), 1);
+            }
+        }
+    }
 }
