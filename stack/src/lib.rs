@@ -75,7 +75,7 @@ pub use engine::address::{Assignment, Origin, Standing};
 pub use engine::configuration::Teller;
 pub use engine::endpoint::{Accepted, EndpointId, Family, Kind, Options, Readiness, Received, Shutdown};
 pub use engine::snapshot::{self, Snapshot};
-pub use engine::{Counters, Engine, InterfaceSettings, Transmit};
+pub use engine::{Counters, Engine, IcmpCounters, InterfaceSettings, Transmit};
 pub use error::Error;
 pub use setup_error::SetupError;
 pub use stack::Stack;
