@@ -324,7 +324,9 @@ impl NeighbourTable {
 
     /// Makes room for one more, false if it may not displace anybody. First go those that were never
     /// used, oldest first. One that we are about to use may then displace the least recently used stale
-    /// one, or else the least recently used unresolved one, or else the least recently used.
+    /// one, or else the least recently used unresolved one, or else the least recently used. But a quarter
+    /// of the table is left to the unresolved: where others fill it, one of them goes before the answer
+    /// for a new one can be there.
     fn make_room(&mut self, now: Instant, about_to_use: bool) -> bool {
         if self.entries.len() - self.permanent < self.limit {
             return true;
@@ -337,12 +339,17 @@ impl NeighbourTable {
         if !about_to_use {
             return false;
         }
-        let reachable_time = self.reachable_time;
+        let (reachable_time, most) = (self.reachable_time, self.limit / 4);
+        let unresolved = self.entries.values().filter(|entry| entry.is_unresolved()).count();
+        let worth = |entry: &Entry| match entry.worth(now, reachable_time) {
+            1 if unresolved < most => 2,
+            worth => worth,
+        };
         let victim = self
             .entries
             .iter()
             .filter(|(_, entry)| !entry.is_permanent())
-            .min_by_key(|(_, entry)| (entry.worth(now, reachable_time), entry.last_used))
+            .min_by_key(|(_, entry)| (worth(entry), entry.last_used))
             .map(|(ip, _)| *ip);
         victim.is_some_and(|ip| self.remove(ip))
     }

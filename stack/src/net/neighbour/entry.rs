@@ -164,6 +164,11 @@ impl Entry {
         }
     }
 
+    /// Whether it is being resolved.
+    pub(super) const fn is_unresolved(&self) -> bool {
+        matches!(self.binding, Binding::Incomplete { .. })
+    }
+
     /// What a user sees of it.
     pub(super) fn show(&self, ip: IpAddr, now: Instant, reachable_time: Duration) -> Neighbour {
         match &self.binding {

@@ -345,6 +345,26 @@ fn a_stranger_displaces_nobody_we_use() {
 }
 
 #[test]
+fn a_table_full_of_those_we_answer_has_room_for_one_to_be_resolved() {
+    let mut table = NeighbourTable::with_limit(8);
+    for number in 0..8 {
+        assert!(table.learn(ms(0), host(number), OTHER, Evidence::Request).is_empty());
+        assert_eq!(send(&mut table, ms(number.into()), host(number)), Some(OTHER));
+    }
+    assert!(solicits(&table.resolve(ms(10), PEER, frame(5))));
+    // One of another who is to be resolved, too, takes the place of somebody else.
+    assert!(solicits(&table.resolve(ms(11), host(100), frame(6))));
+    assert_eq!((state(&table, ms(11), host(0)), state(&table, ms(11), host(1))), (None, None));
+    assert_eq!(firsts(&table.learn(ms(12), PEER, MAC, ANSWER)), [5]);
+    // Two of eight are a quarter: with them the unresolved displace each other.
+    for number in 101..200 {
+        assert!(solicits(&table.resolve(ms(13), host(number), frame(7))));
+    }
+    let unresolved = table.iter(ms(13)).filter(|one| one.state == State::Incomplete).count();
+    assert_eq!((unresolved, send(&mut table, ms(13), PEER)), (2, Some(MAC)));
+}
+
+#[test]
 fn the_least_useful_goes_first() {
     let mut table = NeighbourTable::with_limit(4);
     assert!(table.add_static(host(100), MAC).is_empty());
