@@ -1,6 +1,8 @@
 //! Engines on a virtual wire in virtual time: the bulk of the protocol tests, without privileges.
 
 mod feed;
+mod siege;
+mod sys;
 mod wire;
 
 mod acknowledgements;
@@ -15,6 +17,9 @@ mod fragments;
 mod guards;
 mod handshakes;
 mod hostile;
+mod hostile_icmp;
+mod hostile_ip;
+mod hostile_link;
 mod hostile_tcp;
 mod identity;
 mod keepalive;
