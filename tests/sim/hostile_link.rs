@@ -273,9 +273,9 @@ fn neighbour_discovery_that_lies() {
             }
         }),
         ("pings of stations that do not exist", |scene, round| {
-            for at in 0..100 {
-                // Each of them more than once: what waits for one neighbour is bounded, and so is what waits for all.
-                pings(scene, on_link((round * 100 + at) % 2000), 1400);
+            for at in 0..200 {
+                // Each of them often: what waits for one neighbour is bounded, and so is what waits for all.
+                pings(scene, on_link((round * 200 + at) % 900), 1400);
             }
         }),
     ]);

@@ -136,6 +136,25 @@ fn the_queue_is_bounded_in_bytes_too() {
 }
 
 #[test]
+fn what_waits_for_all_is_bounded_in_bytes() {
+    let mut table = NeighbourTable::new();
+    assert!(solicits(&table.resolve(ms(0), PEER, frame(5))));
+    for _ in 0..50 {
+        for number in 1000..1900 {
+            assert!(queued(&table.resolve(ms(1), host(number), Frame::from_slice(&[1; 1500]))));
+        }
+        assert!(table.waiting <= WAITING_IN_ALL, "{} bytes", table.waiting);
+    }
+    let shown: usize = table.iter(ms(1)).map(|neighbour| neighbour.waiting).sum();
+    assert_eq!(shown as u64 + table.dropped(), 1 + 50 * 900);
+    assert!(shown * 2048 > WAITING_IN_ALL / 2, "{shown} frames");
+    // Who has only one keeps it.
+    assert_eq!(firsts(&table.learn(ms(2), PEER, MAC, ANSWER)), [5]);
+    assert_eq!(run(&mut table, ms(10_000)).len(), 3 * 900);
+    assert_eq!((table.waiting, table.iter(ms(10_000)).count()), (0, 1));
+}
+
+#[test]
 fn one_dead_neighbour_delays_no_other() {
     let mut table = NeighbourTable::new();
     for number in 1..=10 {
