@@ -32,6 +32,7 @@ mod path_mtu;
 mod peer;
 mod ports;
 mod prediction;
+mod routers;
 mod routes;
 mod segment_size;
 mod slaac;
