@@ -81,7 +81,7 @@ pub use engine::endpoint::{
 pub use engine::error_queue::{ErrorReport, ReceivedError, Reporter};
 pub use engine::ip_options::{DatagramOptions, IpOptions, MtuDiscovery};
 pub use engine::snapshot::{self, Snapshot};
-pub use engine::{Counters, Engine, InterfaceSettings, Transmit};
+pub use engine::{Counters, Engine, IcmpCounters, InterfaceSettings, Transmit};
 pub use error::Error;
 pub use setup_error::SetupError;
 pub use stack::Stack;

@@ -2,6 +2,8 @@
 
 mod advertisements;
 mod configuration;
+mod counters;
+mod dead_hosts;
 mod floods;
 mod harness;
 mod leases;
@@ -19,6 +21,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let tests = [
         configuration::tests(),
+        counters::tests(),
+        dead_hosts::tests(),
         floods::tests(),
         harness::tests(),
         leases::tests(),

@@ -1,6 +1,8 @@
 //! Engines on a virtual wire in virtual time: the bulk of the protocol tests, without privileges.
 
 mod feed;
+mod siege;
+mod sys;
 mod wire;
 
 mod acknowledgements;
@@ -20,6 +22,9 @@ mod guards;
 mod handshakes;
 mod hostile;
 mod hostile_dhcp;
+mod hostile_icmp;
+mod hostile_ip;
+mod hostile_link;
 mod hostile_tcp;
 mod identity;
 mod ip_options;
@@ -34,6 +39,7 @@ mod path_mtu;
 mod peer;
 mod ports;
 mod prediction;
+mod routers;
 mod routes;
 mod segment_size;
 mod slaac;

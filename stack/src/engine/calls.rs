@@ -148,7 +148,7 @@ impl Engine {
             Role::Fresh | Role::Datagram(_) => {}
         }
         let mut remote = canonical(endpoint.family, endpoint.options.v6_only, peer)?;
-        let hop = self.route(remote.ip(), scope_of(&peer))?;
+        let hop = self.route_out(remote.ip(), scope_of(&peer))?;
         if remote.ip().is_unspecified() {
             remote.set_ip(hop.next);
         }

@@ -27,6 +27,9 @@ impl Engine {
             self.counters.not_for_us += 1;
             return;
         }
+        if matches!(header.ethertype, ethernet::IPV4 | ethernet::IPV6) {
+            self.counters.ip_in += 1;
+        }
         match header.ethertype {
             ethernet::ARP => self.handle_arp(now, interface, frame.bytes()),
             // RFC 1812 section 5.3.4: what came to many is not forwarded.
@@ -47,6 +50,7 @@ impl Engine {
 
     /// Takes in a frame that this stack sent to itself.
     pub(super) fn handle_local(&mut self, now: Instant, frame: &Frame) {
+        self.counters.ip_in += 1;
         self.handle_packet(now, LOOPBACK, frame, true, None);
     }
 
@@ -71,6 +75,8 @@ impl Engine {
         }
         if !self.is_plausible(interface, &packet) && !self.is_rival(interface, &packet, frame.bytes()) {
             self.counters.not_for_us += 1;
+            // RFC 4293: the destination was not valid to be received here. Of sources that lie it says nothing.
+            self.counters.address_errors += u64::from(!self.is_to_us(interface, packet.destination));
             return;
         }
         let to_one = unicast && self.is_local(packet.destination);
@@ -114,6 +120,7 @@ impl Engine {
         to_one: bool,
         sender: Option<Mac>,
     ) {
+        self.counters.ip_delivered += 1;
         match packet.protocol {
             checksum::UDP if self.hear_dhcp6(now, interface, packet, frame) => {}
             checksum::TCP if to_one => self.handle_tcp(now, interface, packet, frame),
@@ -128,6 +135,8 @@ impl Engine {
             }
             _ => {
                 self.counters.not_for_us += 1;
+                self.counters.ip_delivered -= 1;
+                self.counters.unknown_protocols += 1;
                 if to_one && packet.protocol != NO_NEXT_HEADER {
                     self.complain(now, interface, packet, frame.bytes(), Complaint::Protocol);
                 }
@@ -149,15 +158,20 @@ impl Engine {
         };
         // A packet from one of our addresses comes from us or is forged.
         let forged = interface != LOOPBACK && self.is_local(packet.source);
-        let destination_ok = match packet.destination {
+        source_ok && !forged && self.is_to_us(interface, packet.destination)
+    }
+
+    /// Whether what is sent there is for this host, alone or among others.
+    fn is_to_us(&self, interface: InterfaceId, destination: IpAddr) -> bool {
+        let own = &self.interfaces[interface.0 as usize];
+        match destination {
             destination if interface != LOOPBACK && destination.is_loopback() => false,
             destination if destination.is_multicast() => {
                 own.hears_group(destination) || (self.forwarding && is_all_routers(destination))
             }
             IpAddr::V4(destination) if own.is_broadcast(destination) => true,
             destination => self.is_local(destination),
-        };
-        source_ok && !forged && destination_ok
+        }
     }
 
     /// Whether a packet from one of our addresses is said by somebody who has it, too, and defends it: an advertisement, which
@@ -186,6 +200,13 @@ impl Engine {
         };
         if !ok {
             self.counters.bad_checksum += 1;
+            match packet.protocol {
+                checksum::TCP => {
+                    self.counters.tcp_bad_checksum += 1;
+                    self.counters.tcp_errors += 1;
+                }
+                _ => self.count_udp_checksum(),
+            }
         }
         ok
     }

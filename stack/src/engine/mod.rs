@@ -29,7 +29,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use slotmap::SlotMap;
 
 use self::address::Address;
-pub use self::counters::Counters;
+pub use self::counters::{Counters, IcmpCounters};
 use self::endpoint::{EndpointId, Family, Kind, Options};
 pub use self::interface::InterfaceSettings;
 use self::interface::{Interface, LOOPBACK_MTU};

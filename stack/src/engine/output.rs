@@ -78,6 +78,17 @@ impl Engine {
         Ok(Hop { interface, next, source })
     }
 
+    /// The same for what an application sends; that there is none is counted.
+    pub(crate) fn route_out(
+        &mut self,
+        destination: IpAddr,
+        scope: Option<InterfaceId>,
+    ) -> Result<Hop, Error> {
+        let hop = self.route(destination, scope);
+        self.counters.out_no_routes += u64::from(hop == Err(Error::NetworkUnreachable));
+        hop
+    }
+
     /// Finds the way back to the sender of a packet that arrived on `interface`: over that interface if the
     /// sender is known there only (RFC 4007 section 6), otherwise by the routes, as Linux has it.
     pub(crate) fn route_back(&self, interface: InterfaceId, sender: IpAddr) -> Result<Hop, Error> {
@@ -164,16 +175,39 @@ impl Engine {
         len: usize,
         fill: impl FnOnce(&mut [u8]),
     ) {
-        let Outgoing { hop, source, destination, protocol, .. } = packet;
+        let Outgoing { hop, destination, .. } = packet;
         if ip::header_len(destination) + len > mtu {
             self.send_fragments(now, packet, marks, mtu, len, fill);
             return;
         }
+        let frame = self.make_marked(packet, marks, len, fill);
+        self.transmit_packet(now, hop, frame);
+    }
+
+    /// A packet with `len` bytes of a transport protocol, written by `fill`; its Ethernet header is still to be written.
+    pub(crate) fn make_packet(
+        &mut self,
+        packet: Outgoing,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Frame {
+        self.make_marked(packet, Marks { ttl: packet.ttl, ..Marks::USUAL }, len, fill)
+    }
+
+    fn make_marked(
+        &mut self,
+        packet: Outgoing,
+        marks: Marks,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Frame {
+        let Outgoing { hop, source, destination, protocol, .. } = packet;
         let front = ethernet::HEADER_LEN + ip::header_len(destination);
         let mut frame = Frame::with_capacity(front + len);
         frame.set_len(front + len);
         let bytes = frame.bytes_mut();
         fill(&mut bytes[front..]);
+        self.count_sent(protocol, &bytes[front..]);
         checksum::fill(source, destination, protocol, &mut bytes[front..]);
         let header = &mut bytes[ethernet::HEADER_LEN..];
         ip::emit(header, source, destination, protocol, marks.ttl);
@@ -183,6 +217,18 @@ impl Engine {
         }
         // Traffic inside the stack is not summed twice.
         frame.checksum = if hop.interface == LOOPBACK { Checksum::Verified } else { Checksum::Unverified };
-        self.transmit_packet(now, hop, frame);
+        frame
+    }
+
+    /// Counts a packet that this host sends.
+    pub(super) fn count_sent(&mut self, protocol: u8, transport: &[u8]) {
+        self.counters.ip_out += 1;
+        let v6 = protocol == checksum::ICMP6;
+        if (v6 || protocol == checksum::ICMP)
+            && let Some(&kind) = transport.first()
+        {
+            self.counters.icmp_out.messages += 1;
+            self.counters.icmp_out.count_kind(v6, kind);
+        }
     }
 }
