@@ -3,6 +3,7 @@
 use crate::errno::fail;
 use crate::fork;
 use crate::namespace::Namespace;
+use crate::resolver::Resolver;
 use ioth_stack::Snapshot;
 use rustix::io::Errno;
 use std::cell::RefCell;
@@ -205,6 +206,11 @@ impl Stack {
         if let Which::Own(home) = &self.0 { Some(home) } else { None }
     }
 
+    /// Another handle of a stack of ours.
+    pub(crate) const fn at(home: Arc<Home>) -> Self {
+        Self(Which::Own(home))
+    }
+
     /// The network namespace its sockets are made in, if it is not the caller's.
     pub(crate) const fn namespace(&self) -> Option<&Arc<Namespace>> {
         if let Which::Namespace(namespace) = &self.0 { Some(namespace) } else { None }
@@ -268,7 +274,8 @@ impl Builder {
             builder = builder.config(config);
         }
         let stack = builder.build()?;
-        Ok(Stack(Which::Own(Arc::new(Home { stack: Some(stack), generation: fork::generation() }))))
+        let home = Home { stack: Some(stack), generation: fork::generation(), resolver: Box::default() };
+        Ok(Stack(Which::Own(Arc::new(home))))
     }
 }
 
@@ -339,6 +346,8 @@ impl From<SetupError> for io::Error {
 pub(crate) struct Home {
     stack: Option<ioth_stack::Stack>,
     generation: u32,
+    /// What it remembers about names.
+    pub(crate) resolver: Box<Resolver>,
 }
 
 impl Home {
@@ -356,6 +365,8 @@ impl Drop for Home {
         if self.generation != fork::generation() {
             // The stack is the parent's: nothing of it may be touched here.
             std::mem::forget(self.stack.take());
+            // Another thread may have been changing it.
+            std::mem::forget(std::mem::take(&mut self.resolver));
         }
     }
 }

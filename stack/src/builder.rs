@@ -24,6 +24,9 @@ const DEFAULT_LINGER: Duration = Duration::from_secs(5);
 /// How long making a stack takes at most until its addresses are ready. Strict tests take nine seconds.
 const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 
+/// The same where servers are asked, who have to answer before there is an address to test.
+const DEFAULT_WAIT_DHCP: Duration = Duration::from_secs(30);
+
 /// Describes a stack that is to be made.
 #[derive(Debug)]
 pub struct Builder {
@@ -94,7 +97,8 @@ impl Builder {
         }
         let busy_poll = config.busy_poll.unwrap_or_default();
         let linger = config.linger.unwrap_or(DEFAULT_LINGER);
-        let wait = config.wait.unwrap_or(DEFAULT_WAIT);
+        let asks = config.interfaces.iter().any(|settings| settings.dhcp || settings.dhcp6.is_some());
+        let wait = config.wait.unwrap_or(if asks { DEFAULT_WAIT_DHCP } else { DEFAULT_WAIT });
         let shared = Shared::new(&self.runtime, self.name, engine, links, busy_poll, linger)
             .map_err(|error| system_error("descriptors for the stack", error))?;
         let stack = Stack(Arc::new(Handle { shared, config: Mutex::new(Config::default()) }));
@@ -149,6 +153,9 @@ impl Stack {
 
 /// What is still waited for: the key that asked for it, its value, and what did not happen.
 fn unready(engine: &Engine) -> Option<(&'static str, String, String)> {
+    if let Some((key, value, problem)) = engine.unleased() {
+        return Some((key, value.to_owned(), problem));
+    }
     if engine.is_testing() {
         return Some(("dad", "strict".to_owned(), "the addresses were not tested".to_owned()));
     }

@@ -11,6 +11,8 @@
 //! | `mac` (`macaddr`) | address | its Ethernet address |
 //! | `mtu` | 68 to 65535 | its largest IP packet, in bytes |
 //! | `dad` | `off`, `optimistic`, `strict` | whether its addresses are tested for duplicates, and used meanwhile: [`Testing`] |
+//! | `dhcp` (`dhcp4`, `dhcpv4`) | nothing | a DHCP server gives it an address, routes, name servers |
+//! | `dhcp6` (`dhcpv6`) | nothing, or `stateless` | a DHCPv6 server gives it addresses and name servers, or these alone: [`Dhcp6`] |
 //! | `slaac` | nothing, or `temporary` | routers tell of prefixes, routes, name servers, MTU: [`Slaac`] |
 //! | `neigh` | address@Ethernet address | a neighbour that is not asked for |
 //! | `capture` | file | where its frames are recorded, for Wireshark |
@@ -20,6 +22,10 @@
 //! | `forward` | `on` or `off` | whether the stack is a router: packets for others are sent on |
 //! | `dns` | address | a name server |
 //! | `domain` | name | a domain in which short names are looked up |
+//! | `resolve` | `ndots:1 timeout:5s attempts:2 rotate` | how servers are asked, as options of resolv.conf(5): [`Resolve`] |
+//! | `host` | address and names | a line of hosts(5): `10.0.0.9 printer.lab printer` |
+//! | `hosts` | file | more of them, as `/etc/hosts` has them |
+//! | `fqdn` | name | what DHCP servers are told as the name of the host |
 //! | `identity` | text | what addresses by `slaac` follow from: the same text, the same addresses in every run |
 //! | `busy_poll` | time | how long a waiting caller polls before it sleeps |
 //! | `wait` | time | how long making a stack may take until its addresses are ready |
@@ -32,8 +38,11 @@
 //! Times have a unit: `50us`; the units are `ns`, `us`, `ms` and `s`.
 
 mod parse;
+mod resolve;
 #[cfg(test)]
 mod tests;
+
+pub use resolve::{Host, Resolve};
 
 pub(crate) use parse::time as parse_time;
 
@@ -76,6 +85,14 @@ pub struct Config {
     pub dns: Vec<IpAddr>,
     /// Domains in which short names are looked up, in this order.
     pub domains: Vec<String>,
+    /// How servers are asked.
+    pub resolve: Option<Resolve>,
+    /// Names that no server is asked for.
+    pub hosts: Vec<Host>,
+    /// A file with more of them, as hosts(5).
+    pub hosts_file: Option<PathBuf>,
+    /// What DHCP servers are told as the name of the host.
+    pub fqdn: Option<String>,
     /// What addresses by `slaac` follow from.
     pub identity: Option<String>,
     /// How long a waiting caller polls before it sleeps; costs a core for that long.
@@ -93,6 +110,15 @@ pub enum Slaac {
     Stable,
     /// Another one, too, that packets are sent from, and that changes every day (RFC 8981).
     Temporary,
+}
+
+/// What an interface asks DHCPv6 servers for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dhcp6 {
+    /// Addresses, name servers and search domains.
+    Stateful,
+    /// Name servers and search domains.
+    Stateless,
 }
 
 /// What a configuration string says about one route.
@@ -133,6 +159,10 @@ pub struct InterfaceConfig {
     pub mtu: Option<u16>,
     /// Whether its addresses are tested for duplicates.
     pub dad: Option<Testing>,
+    /// Whether DHCP servers are asked for an address.
+    pub dhcp: bool,
+    /// What DHCPv6 servers are asked for.
+    pub dhcp6: Option<Dhcp6>,
     /// Whether routers are asked for prefixes, routes and name servers.
     pub slaac: Option<Slaac>,
     /// Neighbours that are not asked for.
@@ -154,6 +184,10 @@ impl fmt::Display for Config {
         items.extend(self.forward.map(|on| format!("forward={}", if on { "on" } else { "off" })));
         items.extend(self.dns.iter().map(|server| format!("dns={server}")));
         items.extend(self.domains.iter().map(|domain| format!("domain={domain}")));
+        items.extend(self.resolve.map(|resolve| format!("resolve={resolve}")));
+        items.extend(self.hosts.iter().map(|host| format!("host={host}")));
+        items.extend(self.hosts_file.as_ref().map(|file| format!("hosts={}", file.display())));
+        items.extend(self.fqdn.as_ref().map(|name| format!("fqdn={name}")));
         items.extend(self.identity.as_ref().map(|text| format!("identity={text}")));
         items.extend(self.busy_poll.map(|time| format!("busy_poll={}", show_time(time))));
         items.extend(self.wait.map(|time| format!("wait={}", show_time(time))));
@@ -183,6 +217,11 @@ impl InterfaceConfig {
         items.extend(self.mac.map(|mac| format!("mac={mac}")));
         items.extend(self.mtu.map(|mtu| format!("mtu={mtu}")));
         items.extend(self.dad.map(|testing| format!("dad={testing}")));
+        items.extend(self.dhcp.then(|| "dhcp".to_owned()));
+        items.extend(self.dhcp6.map(|wanted| match wanted {
+            Dhcp6::Stateful => "dhcp6".to_owned(),
+            Dhcp6::Stateless => "dhcp6=stateless".to_owned(),
+        }));
         items.extend(self.slaac.map(|slaac| match slaac {
             Slaac::Stable => "slaac".to_owned(),
             Slaac::Temporary => "slaac=temporary".to_owned(),

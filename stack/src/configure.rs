@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::builder;
-use crate::config::{Config, InterfaceConfig, RouteConfig, Slaac, Way};
+use crate::config::{Config, Dhcp6, InterfaceConfig, RouteConfig, Slaac, Way};
 use crate::driver::Context;
 use crate::engine::Engine;
 use crate::engine::address::Assignment;
@@ -82,9 +82,25 @@ impl Stack {
         Ok(())
     }
 
+    /// Whether the links carry packets of that size.
+    fn check_mtus(&self, config: &Config) -> Result<(), SetupError> {
+        let names = self.run(|context| context.engine.interface_names());
+        for (at, name) in names.iter().enumerate() {
+            let id = self.run(|context| context.engine.interface_by_name(name));
+            let most = id.and_then(|id| self.0.shared.link_mtu(id));
+            let (Some(mtu), Some(most)) = (Merged::of(config, at, name).mtu, most) else { continue };
+            if mtu > most {
+                let why = format!("the link of {name} carries packets of {most} bytes at most");
+                return Err(problem("mtu", &mtu, &why));
+            }
+        }
+        Ok(())
+    }
+
     /// Makes `next` the configuration. `opened`: what was opened with it, so that it has what cannot be changed later.
     pub(crate) fn apply(&self, next: Config, opened: Opened<'_>) -> Result<(), SetupError> {
         let mut known = self.0.config.lock();
+        self.check_mtus(&next)?;
         let changed = self.run(|context| {
             let names = context.engine.interface_names();
             for settings in &next.interfaces {
@@ -142,7 +158,21 @@ fn change(context: &mut Context<'_>, old: &Config, new: &Config) -> Result<(), S
     if new.identity != old.identity {
         engine.set_identity(new.identity.as_deref().unwrap_or_default());
     }
+    engine.set_host_name(new.fqdn.as_deref());
     for (id, old, new) in &pairs {
+        if new.dhcp != old.dhcp {
+            if new.dhcp {
+                engine.start_dhcp4(now, *id);
+            } else {
+                engine.stop_dhcp4(now, *id);
+            }
+        }
+        if new.dhcp6 != old.dhcp6 {
+            match new.dhcp6 {
+                Some(wanted) => engine.start_dhcp6(now, *id, wanted == Dhcp6::Stateless),
+                None => engine.stop_dhcp6(now, *id),
+            }
+        }
         if new.slaac != old.slaac {
             engine.stop_discovery(now, *id);
             if let Some(slaac) = new.slaac {
@@ -206,6 +236,8 @@ struct Merged {
     neighbours: Vec<(IpAddr, crate::net::Mac)>,
     mtu: Option<u16>,
     dad: Option<Testing>,
+    dhcp: bool,
+    dhcp6: Option<Dhcp6>,
     slaac: Option<Slaac>,
 }
 
@@ -217,6 +249,8 @@ impl Merged {
             neighbours: all.iter().flat_map(|settings| settings.neighbours.iter().copied()).collect(),
             mtu: all.iter().find_map(|settings| settings.mtu),
             dad: all.iter().find_map(|settings| settings.dad),
+            dhcp: all.iter().any(|settings| settings.dhcp),
+            dhcp6: all.iter().find_map(|settings| settings.dhcp6),
             slaac: all.iter().find_map(|settings| settings.slaac),
         }
     }

@@ -116,18 +116,21 @@ impl Engine {
         let bytes = &frame.bytes()[packet.payload..packet.end];
         let Some(&[s0, s1, d0, d1, l0, l1, c0, c1]) = bytes.first_chunk() else {
             self.counters.malformed += 1;
+            self.counters.udp_errors += 1;
             return;
         };
         let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
         let len = usize::from(u16::from_be_bytes([l0, l1]));
         if len < HEADER_LEN || len > bytes.len() {
             self.counters.malformed += 1;
+            self.counters.udp_errors += 1;
             return;
         }
         // RFC 768: zero is "no checksum", over IPv4 only (RFC 8200 section 8.1).
         let unsummed = [c0, c1] == [0, 0];
         if unsummed && packet.destination.is_ipv6() {
             self.counters.bad_checksum += 1;
+            self.count_udp_checksum();
             return;
         }
         if !unsummed && !self.checksum_ok(&Packet { end: packet.payload + len, ..*packet }, frame) {
@@ -156,6 +159,12 @@ impl Engine {
         for (_, id) in takers {
             self.deliver(id, from, arrival, payload);
         }
+    }
+
+    /// Counts a datagram with a wrong checksum.
+    pub(crate) const fn count_udp_checksum(&mut self) {
+        self.counters.udp_bad_checksum += 1;
+        self.counters.udp_errors += 1;
     }
 
     /// Takes in an echo reply; `message` starts at its ICMP header.
@@ -250,18 +259,20 @@ impl Engine {
     }
 
     fn deliver(&mut self, id: EndpointId, from: SocketAddr, arrival: Arrival, data: &[u8]) {
-        let Some(Endpoint { role: Role::Datagram(datagram), options, .. }) = self.endpoints.get_mut(id)
+        let Some(Endpoint { role: Role::Datagram(datagram), kind, options, .. }) = self.endpoints.get_mut(id)
         else {
             return;
         };
         if datagram.read_shutdown {
             return;
         }
+        // Answers to echo requests are no datagrams of UDP.
+        let udp = u64::from(*kind == Kind::Datagram);
         if datagram.push(from, arrival, data, options.recv_buffer) {
-            self.counters.udp_in += 1;
+            self.counters.udp_in += udp;
             self.notify(id);
         } else {
-            self.counters.udp_overflows += 1;
+            self.counters.udp_overflows += udp;
         }
     }
 
@@ -284,7 +295,7 @@ impl Engine {
             return Err(Error::NoInterface);
         }
         let destination = to.ip();
-        let hop = self.route(destination, scope)?;
+        let hop = self.route_out(destination, scope)?;
         let via = &self.interfaces[hop.interface.0 as usize];
         if let IpAddr::V4(v4) = destination
             && via.is_broadcast(v4)
@@ -365,7 +376,7 @@ impl Engine {
             if !stays_here(hop.interface, destination, marks.ttl) {
                 self.send_marked(now, packet, marks, mtu, header + piece.len(), fill);
             }
-            self.counters.udp_out += 1;
+            self.counters.udp_out += u64::from(kind != Kind::Echo);
         };
         if size == 0 || data.is_empty() {
             send(data);

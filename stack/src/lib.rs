@@ -12,6 +12,7 @@
 //! | [`link`] | what carries frames: TAP, plain TAP, switch; capture and impairment around any of them |
 //! | `driver` | who runs a stack: the caller inline, the blocked caller as leader, the driver thread |
 //! | [`engine`] | the stack as a pure state machine; calls on endpoints, input, output, timers |
+//! | `dhcp` | clients of DHCP and DHCPv6 |
 //! | [`net`] | Ethernet, ARP, NDP, IP, ICMP, routes, neighbours |
 //! | [`tcp`] | smoltcp's control block, sending with loss recovery, receiving, guards, listeners, numbers |
 //! | `datagram.rs`, [`ports`] | UDP and ICMP echo; who has which port |
@@ -53,6 +54,7 @@ mod builder;
 pub mod config;
 mod configure;
 mod datagram;
+mod dhcp;
 mod driver;
 pub mod engine;
 pub mod error;
@@ -80,7 +82,7 @@ pub use engine::endpoint::{
 pub use engine::error_queue::{ErrorReport, ReceivedError, Reporter};
 pub use engine::ip_options::{DatagramOptions, IpOptions, MtuDiscovery};
 pub use engine::snapshot::{self, Snapshot};
-pub use engine::{Counters, Engine, InterfaceSettings, Transmit};
+pub use engine::{Counters, Engine, IcmpCounters, InterfaceSettings, Transmit};
 pub use error::Error;
 pub use multicast::{MulticastOptions, SourceChange, Via};
 pub use setup_error::SetupError;

@@ -80,6 +80,12 @@ impl Stack {
         self.0.shared.name()
     }
 
+    /// What was configured, first and since.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        self.0.config.lock().clone()
+    }
+
     /// Name servers: those of the configuration, in order, then those that the network told of.
     #[must_use]
     pub fn nameservers(&self) -> Vec<IpAddr> {

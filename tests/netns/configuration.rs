@@ -92,6 +92,7 @@ fn a_configuration_happens_as_a_whole_or_not_at_all(home: &Net) -> Result<()> {
         ("ip=10.0.0.9/24,colour=blue", "unknown key"),
         ("-ip=10.0.0.7/24", "nothing to undo"),
         ("linger=1s", "counts only when"),
+        ("ip=10.0.0.9/24,mtu=9000", "carries packets of 1500 bytes at most"),
     ] {
         let message = stack.configure(config).err().context("it was taken")?.to_string();
         ensure!(message.contains(why), "{config}: {message}");

@@ -2,11 +2,15 @@
 
 mod advertisements;
 mod configuration;
+mod counters;
+mod dead_hosts;
 mod floods;
 mod groups;
 mod harness;
+mod leases;
 mod net_script;
 mod processes;
+mod resolving;
 mod routers;
 mod set_up;
 mod snapshots;
@@ -18,12 +22,16 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let tests = [
         configuration::tests(),
+        counters::tests(),
+        dead_hosts::tests(),
         floods::tests(),
         groups::tests(),
         harness::tests(),
+        leases::tests(),
         net_script::tests(),
         processes::tests(),
         advertisements::tests(),
+        resolving::tests(),
         routers::tests(),
         set_up::tests(),
         snapshots::tests(),

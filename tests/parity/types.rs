@@ -26,6 +26,7 @@ pub(crate) fn tests() -> Vec<Test> {
         nobody_within_a_time,
         shutdown_of_types,
         options_of_types,
+        times_to_live_of_types,
         errors_of_types,
         datagram_types,
     ]
@@ -44,6 +45,18 @@ fn pair(w: &World) -> Result<(TcpStream, TcpStream)> {
     let listener = listener(w)?;
     let ours = stream(w)?;
     Ok((ours, listener.accept()?.0))
+}
+
+fn times_to_live_of_types(w: &World) -> Result<()> {
+    let listener = listener(w)?;
+    let ours = stream(w)?;
+    let socket = w.client.within(|stack| UdpSocket::bind(stack, w.here()))?;
+    w.note("at first", (listener.ttl(), (ours.ttl(), socket.ttl())));
+    for ttl in [1, 0, 255, 256] {
+        w.note(&format!("set {ttl}"), (listener.set_ttl(ttl), (ours.set_ttl(ttl), socket.set_ttl(ttl))));
+        w.note("shows", (listener.ttl(), (ours.ttl(), socket.ttl())));
+    }
+    Ok(())
 }
 
 fn streams_echo(w: &World) -> Result<()> {

@@ -364,3 +364,16 @@ fn a_link_that_shrinks_shortens_segments() {
     let now = wire.now();
     assert_eq!(wire[b].recv(now, y, &mut buffer), Ok(20_000));
 }
+
+#[test]
+fn a_rival_says_so_from_the_address_itself_rfc_4861_7_2_4() {
+    let mut wire = Wire::new();
+    let a = wire.host(1, Default::default(), &[]);
+    let _rival = wire.host(2, Default::default(), &["fd00::9/64"]);
+    let now = wire.now();
+    wire[a].set_testing(now, InterfaceId::new(1), Testing::Optimistic);
+    let taken = Assignment::configured("fd00::9/64".parse().unwrap());
+    wire[a].assign(now, InterfaceId::new(1), taken).unwrap();
+    wire.settle();
+    assert_eq!(wire[a].standing(InterfaceId::new(1), taken.cidr.address()), Some(Standing::Duplicate));
+}

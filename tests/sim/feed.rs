@@ -13,8 +13,8 @@ use std::time::Duration;
 use ioth_stack::link::{Checksum, Frame};
 use ioth_stack::net::{InterfaceId, Mac};
 use ioth_stack::{
-    EndpointId, Engine, Family, Instant, InterfaceSettings, Kind, Options, Secret, Shutdown, SourceChange,
-    Via,
+    EndpointId, Engine, Family, Instant, InterfaceSettings, IpOptions, Kind, Options, Secret, Shutdown,
+    SourceChange, Via,
 };
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -226,6 +226,8 @@ impl Subject {
         engine.bind(listener, SocketAddr::new("::".parse().unwrap(), LISTENER)).unwrap();
         engine.listen(listener, 4).unwrap();
         let datagram = engine.open(Kind::Datagram, Family::V6);
+        let ip = IpOptions { queue_errors: true, queue_errors_v6: true, ..IpOptions::default() };
+        engine.set_options(datagram, Options { recv_buffer: 20_000, ip, ..Options::default() }).unwrap();
         engine.bind(datagram, SocketAddr::new("::".parse().unwrap(), DATAGRAM)).unwrap();
         let mut subject = Self { engine, now, streams: Vec::new(), listener, datagram, last: None };
         subject.introduce();
@@ -325,6 +327,7 @@ impl Subject {
                     let _ = self.engine.readiness(*id);
                 }
                 let _ = self.engine.recv_from(self.datagram, &mut buffer, false);
+                let _ = self.engine.recv_error(self.datagram, &mut buffer);
             }
             14 => {
                 if let Ok(accepted) = self.engine.accept(self.listener) {

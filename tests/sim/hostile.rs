@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use crate::feed;
 use crate::peer;
+use crate::routers;
 use crate::wire::{Dice, Host, Port, Wire};
 
 /// An engine under attack on one link, with a bystander on another.
@@ -200,6 +201,15 @@ fn what_the_fuzzer_of_peers_does() {
     for _ in 0..2000 {
         let data: Vec<u8> = (0..dice.below(2000)).map(|_| dice.next() as u8).collect();
         peer::run(&data);
+    }
+}
+
+#[test]
+fn what_the_fuzzer_of_routers_does() {
+    let mut dice = Dice::new(3);
+    for _ in 0..2000 {
+        let data: Vec<u8> = (0..dice.below(2000)).map(|_| dice.next() as u8).collect();
+        routers::run(&data);
     }
 }
 

@@ -1,7 +1,6 @@
 //! A peer attacks, frame by frame, while a bystander of the same stack moves its bytes, and so do two others.
 //!
-//! Each attack has the name under which it is known. Whatever it does: nothing panics, the bystander is as fast as
-//! without it, the stack answers within a second afterwards, and nobody else notices.
+//! Each attack has the name under which it is known; what must hold whatever it does, [`siege`](crate::siege) says.
 //!
 //! Others have a test of their own: every combination of flags and ACK storms in `hostile`, SYN floods in `backlog`,
 //! blind resets and injection in `guards` and `stalls`, half-open timeout, FIN-WAIT-2, the assassination of TIME-WAIT and
@@ -9,145 +8,9 @@
 
 use std::time::Duration;
 
-use ioth_stack::{EndpointId, Options};
-
-use crate::feed::checksum::fix;
-use crate::tcp_bulk::Flow;
+use crate::siege::{Scene, attacks};
 use crate::wire::frames::{ACK, FIN, RST, SYN, Tcp, URG};
-use crate::wire::{Host, Port, Stranger, Wire};
-
-/// Bytes of every transfer each way, and rounds of an attack, a millisecond each.
-const AMOUNT: usize = 1 << 20;
-const ROUNDS: u32 = 300;
-
-/// What is done in one round, which has a number.
-type Attack = fn(&mut Scene, u32);
-
-/// Three links to three pairs: the attacker and the victim, the victim and its bystander, two who have nothing to do
-/// with it.
-struct Scene {
-    wire: Wire,
-    victim: Host,
-    stranger: Stranger,
-    listener: EndpointId,
-    /// The attacker's connection, and the next segment in it.
-    id: EndpointId,
-    next: Tcp,
-    flows: [[Flow; 2]; 2],
-}
-
-impl Scene {
-    fn new() -> Self {
-        let (mut wire, _, victim) = Wire::pair();
-        wire.latency = Duration::from_millis(1);
-        let on = |segment| Port { segment, ..Port::default() };
-        wire.attach(victim, on(1), &["192.168.0.2/24"]);
-        let bystander = wire.host(3, on(1), &["192.168.0.3/24"]);
-        let (c, d) = (wire.host(4, on(2), &["10.1.0.1/24"]), wire.host(5, on(2), &["10.1.0.2/24"]));
-        let mut flows = |one, other, address| {
-            let (a, b) = wire.connected(one, other, address);
-            let (a, b) = ((one, a), (other, b));
-            [Flow::new(a, b, AMOUNT, 0), Flow::new(b, a, AMOUNT, 0x5a)]
-        };
-        let flows = [flows(bystander, victim, "192.168.0.2:22"), flows(c, d, "10.1.0.2:22")];
-        let listener = wire.listen(victim, "10.0.0.2:80", 8);
-        let stranger = Stranger::new(&mut wire, victim, 5000, 80);
-        // MSS 1460, window scale 7, SACK permitted.
-        let options = [2, 4, 5, 180, 1, 3, 3, 7, 1, 1, 4, 2];
-        let ack = stranger.opens(&mut wire, &options).seq.wrapping_add(1);
-        let next = Tcp { flags: ACK, seq: 1000, ack, window: 500, ..Tcp::default() };
-        stranger.says(&mut wire, &next);
-        let id = wire.accept(victim, listener);
-        Self { wire, victim, stranger, listener, id, next, flows }
-    }
-
-    /// The attacker says a segment in its connection, changed.
-    fn says(&mut self, change: impl FnOnce(&mut Tcp)) {
-        let mut segment = self.next.clone();
-        change(&mut segment);
-        self.stranger.says(&mut self.wire, &segment);
-    }
-
-    /// The same, with bytes changed behind the addresses; the checksum is right again.
-    fn says_raw(&mut self, change: impl FnOnce(&mut [u8])) {
-        let mut frame = self.stranger.frame(&self.wire, &self.next);
-        change(&mut frame[34..]);
-        fix(&mut frame);
-        self.wire.inject_bytes(self.victim, &frame);
-    }
-
-    /// A SYN from another port.
-    fn knocks(&mut self, round: u32, options: &[u8], payload: &[u8]) {
-        let port = 6000 + (round % 1000) as u16;
-        let mut stranger = self.stranger;
-        stranger.port = port;
-        let (options, payload) = (options.to_vec(), payload.to_vec());
-        let syn = Tcp { flags: SYN, seq: round, window: 500, options, payload, ..Tcp::default() };
-        stranger.says(&mut self.wire, &syn);
-    }
-
-    /// How long the transfers take beside an attack that has gone on for a while.
-    fn times(&mut self, attack: Attack) -> [Duration; 2] {
-        let mut start = self.wire.now();
-        let mut times = [None; 2];
-        for round in 0.. {
-            if round == ROUNDS / 2 {
-                start = self.wire.now();
-            }
-            if round < ROUNDS {
-                attack(self, round);
-            } else if times.iter().all(Option::is_some) {
-                break;
-            }
-            let flows = &mut self.flows;
-            let _ = self.wire.run_until(Duration::from_millis(1), |wire| {
-                for (time, [there, back]) in times.iter_mut().zip(flows.iter_mut()) {
-                    if round < ROUNDS / 2 {
-                        continue;
-                    }
-                    let (one, other) = (there.run(wire), back.run(wire));
-                    if one && other {
-                        time.get_or_insert(wire.now() - start);
-                    }
-                }
-                false
-            });
-            assert!(self.wire[self.victim].recv_queue(self.listener) <= 9);
-            assert!(self.wire[self.victim].recv_queue(self.id) <= Options::DEFAULT_BUFFER);
-            assert!(round < 20_000, "the transfers do not end");
-        }
-        times.map(Option::unwrap)
-    }
-
-    /// The stack answers whoever comes now, and says nothing without end.
-    fn is_well(&mut self) {
-        assert_eq!(self.wire[self.victim].counters().contained_panics, 0);
-        let listener = self.wire.listen(self.victim, "192.168.0.2:81", 1);
-        let bystander = self.flows[0][0].from.0;
-        let start = self.wire.now();
-        let one = self.wire.connect(bystander, "192.168.0.2:81");
-        let other = self.wire.accept(self.victim, listener);
-        assert!(self.wire.echoes([(bystander, one), (self.victim, other)]));
-        assert!(self.wire.now() - start < Duration::from_secs(1));
-        self.wire.run(Duration::from_secs(60));
-        self.wire.record.clear();
-        self.wire.run(Duration::from_secs(60));
-        assert!(self.wire.record.len() < 100, "{}", self.wire.show());
-    }
-}
-
-/// Runs every attack of a table beside the transfers, and compares with transfers beside nothing.
-fn attacks(table: &[(&str, Attack)]) {
-    let quiet = Scene::new().times(|_, _| {});
-    for (name, attack) in table {
-        println!("{name}");
-        let mut scene = Scene::new();
-        let [bystander, others] = scene.times(*attack);
-        assert!(bystander <= quiet[0].mul_f64(1.1), "{name}: {bystander:?} instead of {:?}", quiet[0]);
-        assert_eq!(others, quiet[1], "{name}");
-        scene.is_well();
-    }
-}
+use crate::wire::{Stranger, Wire};
 
 #[test]
 fn segments_that_are_hard_to_parse() {

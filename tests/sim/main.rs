@@ -1,6 +1,8 @@
 //! Engines on a virtual wire in virtual time: the bulk of the protocol tests, without privileges.
 
 mod feed;
+mod siege;
+mod sys;
 mod wire;
 
 mod acknowledgements;
@@ -9,6 +11,9 @@ mod arp;
 mod backlog;
 mod buffers;
 mod datagram_errors;
+mod dhcp4;
+mod dhcp6;
+mod dhcp_server;
 mod echo;
 mod extension_headers;
 mod forwarding;
@@ -16,10 +21,15 @@ mod fragments;
 mod guards;
 mod handshakes;
 mod hostile;
+mod hostile_dhcp;
+mod hostile_icmp;
+mod hostile_ip;
+mod hostile_link;
 mod hostile_tcp;
 mod identity;
 mod ip_options;
 mod keepalive;
+mod lies;
 mod long_datagrams;
 mod loopback;
 mod loss;
@@ -31,6 +41,7 @@ mod path_mtu;
 mod peer;
 mod ports;
 mod prediction;
+mod routers;
 mod routes;
 mod segment_size;
 mod slaac;

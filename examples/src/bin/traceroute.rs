@@ -40,10 +40,11 @@ fn main() -> anyhow::Result<()> {
         let (ready, wait) = std::sync::mpsc::channel();
         thread::spawn(move || {
             let router = router(number, count);
-            let failed = router.is_err();
             let _ = ready.send(router.as_ref().map(|_| ()).map_err(ToString::to_string));
-            while !failed {
-                thread::park();
+            if router.is_ok() {
+                loop {
+                    thread::park();
+                }
             }
         });
         wait.recv()?.map_err(anyhow::Error::msg).with_context(|| format!("router {number}"))?;

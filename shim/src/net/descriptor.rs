@@ -10,7 +10,7 @@ use crate::table::{self, Found};
 use rustix::io::Errno;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +87,14 @@ impl Descriptor {
         }
     }
 
+    /// The stack that it is on, as far as the descriptor tells: a socket in a namespace is the kernel's.
+    pub(super) fn stack(&self) -> Stack {
+        match &self.closer.0 {
+            Found::Ours(socket) => Stack::at(Arc::clone(&socket.home)),
+            Found::Plain(_) | Found::Kernel => Stack::kernel(),
+        }
+    }
+
     /// The descriptor.
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -123,11 +131,11 @@ impl From<OwnedFd> for Descriptor {
 
 /// Tries each address until one works; the last error if none does.
 pub(super) fn each<T>(
-    addresses: impl ToSocketAddrs,
+    addresses: impl Iterator<Item = SocketAddr>,
     mut f: impl FnMut(&SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
     let mut last = None;
-    for address in addresses.to_socket_addrs()? {
+    for address in addresses {
         match f(&address) {
             Ok(value) => return Ok(value),
             Err(error) => last = Some(error),

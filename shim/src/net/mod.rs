@@ -1,14 +1,15 @@
 //! The types of [`std::net`] on any stack: the same names and meanings, with the stack as the first
 //! argument of what makes them. They work on kernel stacks too.
 //!
-//! Host names in addresses are resolved as std does, by the host's resolver; give literals for
-//! addresses of a stack.
+//! Host names in addresses are looked up over the stack: [`ToAddresses`].
 
+mod addresses;
 mod descriptor;
 mod tcp_listener;
 mod tcp_stream;
 mod udp_socket;
 
+pub use addresses::ToAddresses;
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
 pub use udp_socket::UdpSocket;
@@ -39,6 +40,22 @@ macro_rules! any_socket {
             /// Those of fcntl(2).
             pub fn set_nonblocking(&self, nonblocking: bool) -> ::std::io::Result<()> {
                 $crate::socket::set_nonblocking(self.0.fd(), nonblocking)
+            }
+
+            /// Sets the time to live of what it sends over IPv4, `IP_TTL` of ip(7).
+            ///
+            /// # Errors
+            /// `EINVAL` for 0 and for more than 255.
+            pub fn set_ttl(&self, ttl: u32) -> ::std::io::Result<()> {
+                self.0.set($crate::IPPROTO_IP, $crate::IP_TTL, ttl.cast_signed())
+            }
+
+            /// The time to live of what it sends over IPv4.
+            ///
+            /// # Errors
+            /// Those of getsockopt(2).
+            pub fn ttl(&self) -> ::std::io::Result<u32> {
+                Ok(self.0.option($crate::IPPROTO_IP, $crate::IP_TTL)?.cast_unsigned())
             }
 
             /// Takes the pending error, `SO_ERROR` of socket(7).

@@ -1,12 +1,13 @@
 //! [`TcpListener`].
 
 use super::TcpStream;
+use super::addresses::ToAddresses;
 use super::descriptor::{Descriptor, each};
 use crate::socket as bsd;
 use crate::stack::Stack;
 use crate::sys::constants::{SO_REUSEADDR, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET};
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
 /// A TCP socket that listens; [`std::net::TcpListener`] on any stack.
 pub struct TcpListener(pub(super) Descriptor);
@@ -18,8 +19,8 @@ impl TcpListener {
     ///
     /// # Errors
     /// `EADDRINUSE`, `EADDRNOTAVAIL`.
-    pub fn bind(stack: &Stack, address: impl ToSocketAddrs) -> io::Result<Self> {
-        each(address, |address| {
+    pub fn bind(stack: &Stack, address: impl ToAddresses) -> io::Result<Self> {
+        each(address.to_addresses(|| stack.clone())?, |address| {
             let descriptor = Descriptor::new(stack, address, SOCK_STREAM)?;
             descriptor.set(SOL_SOCKET, SO_REUSEADDR, 1)?;
             bsd::bind_found(descriptor.found(), descriptor.fd(), address)?;

@@ -1,5 +1,6 @@
 //! [`TcpStream`].
 
+use super::addresses::ToAddresses;
 use super::descriptor::{Descriptor, each};
 use crate::errno::fail;
 use crate::socket as bsd;
@@ -9,7 +10,7 @@ use crate::sys::constants::{
 };
 use rustix::io::Errno;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// A TCP connection; [`std::net::TcpStream`] on any stack.
@@ -21,12 +22,12 @@ super::any_socket!(TcpStream);
 super::data_socket!(TcpStream);
 
 impl TcpStream {
-    /// Connects from `stack`.
+    /// Connects from `stack`, to the first of the addresses that it can connect to.
     ///
     /// # Errors
-    /// As [`connect`](crate::connect()).
-    pub fn connect(stack: &Stack, address: impl ToSocketAddrs) -> io::Result<Self> {
-        each(address, |address| {
+    /// As [`connect`](crate::connect()), and [`Stack::resolve`] for names.
+    pub fn connect(stack: &Stack, address: impl ToAddresses) -> io::Result<Self> {
+        each(address.to_addresses(|| stack.clone())?, |address| {
             let descriptor = Descriptor::new(stack, address, SOCK_STREAM)?;
             bsd::connect_found(descriptor.found(), descriptor.fd(), address)?;
             Ok(Self(descriptor))

@@ -1,5 +1,6 @@
 //! [`UdpSocket`].
 
+use super::addresses::ToAddresses;
 use super::descriptor::{Descriptor, each};
 use crate::address;
 use crate::option;
@@ -11,7 +12,7 @@ use crate::sys::constants::{
     SOCK_DGRAM, SOL_SOCKET,
 };
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A UDP socket; [`std::net::UdpSocket`] on any stack.
 pub struct UdpSocket(pub(super) Descriptor);
@@ -24,8 +25,8 @@ impl UdpSocket {
     ///
     /// # Errors
     /// `EADDRINUSE`, `EADDRNOTAVAIL`.
-    pub fn bind(stack: &Stack, address: impl ToSocketAddrs) -> io::Result<Self> {
-        each(address, |address| {
+    pub fn bind(stack: &Stack, address: impl ToAddresses) -> io::Result<Self> {
+        each(address.to_addresses(|| stack.clone())?, |address| {
             let descriptor = Descriptor::new(stack, address, SOCK_DGRAM)?;
             bsd::bind_found(descriptor.found(), descriptor.fd(), address)?;
             Ok(Self(descriptor))
@@ -36,8 +37,10 @@ impl UdpSocket {
     ///
     /// # Errors
     /// As [`connect`](crate::connect()).
-    pub fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
-        each(address, |address| bsd::connect_found(self.0.found(), self.0.fd(), address))
+    pub fn connect(&self, address: impl ToAddresses) -> io::Result<()> {
+        each(address.to_addresses(|| self.0.stack())?, |address| {
+            bsd::connect_found(self.0.found(), self.0.fd(), address)
+        })
     }
 
     /// Sends a datagram to the peer.
@@ -52,8 +55,8 @@ impl UdpSocket {
     ///
     /// # Errors
     /// As [`sendto`](crate::sendto).
-    pub fn send_to(&self, data: &[u8], address: impl ToSocketAddrs) -> io::Result<usize> {
-        let Some(to) = address.to_socket_addrs()?.next() else {
+    pub fn send_to(&self, data: &[u8], address: impl ToAddresses) -> io::Result<usize> {
+        let Some(to) = address.to_addresses(|| self.0.stack())?.next() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address was given"));
         };
         bsd::send_found(self.0.found(), self.0.fd(), data, MSG_NOSIGNAL, Some(&to))

@@ -1,8 +1,9 @@
-//! What needs `libc` or `unsafe`: raw options, messages, the urgent mark, handlers for fork and exit, SIGPIPE. Everything else
-//! of the crate is safe code on rustix.
+//! What needs `libc` or `unsafe`: raw options, messages, the urgent mark, the host's resolver, handlers for fork and exit,
+//! SIGPIPE. Everything else of the crate is safe code on rustix.
 
 pub(crate) mod constants;
 pub(crate) mod mark;
 pub(crate) mod message;
+pub(crate) mod names;
 pub(crate) mod option;
 pub(crate) mod process;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Config, InterfaceConfig, RouteConfig, Slaac, Way};
+use super::{Config, Dhcp6, Host, InterfaceConfig, RouteConfig, Slaac, Way};
 use crate::link::impair::Impairments;
 use crate::net::{Cidr, Mac, RouteKind, Testing};
 use crate::setup_error::SetupError;
@@ -82,6 +82,8 @@ impl Parser {
             "mac" | "macaddr" => item.set(&mut self.interface().mac, mac),
             "mtu" => item.set(&mut self.interface().mtu, mtu),
             "dad" => item.set(&mut self.interface().dad, testing),
+            "dhcp" | "dhcp4" | "dhcpv4" => item.switch(&mut self.interface().dhcp),
+            "dhcp6" | "dhcpv6" => item.set_or(&mut self.interface().dhcp6, Dhcp6::Stateful, dhcp6),
             "slaac" => item.set_or(&mut self.interface().slaac, Slaac::Stable, slaac),
             "neigh" => item.collect(&mut self.interface().neighbours, neighbour),
             "capture" => item.set(&mut self.interface().capture, file),
@@ -91,6 +93,10 @@ impl Parser {
             "forward" => item.set(&mut self.config.forward, on_off),
             "dns" => item.collect(&mut self.config.dns, host),
             "domain" => item.collect(&mut self.config.domains, domain),
+            "resolve" => item.set(&mut self.config.resolve, str::parse),
+            "host" => item.collect(&mut self.config.hosts, |line| Host::parse(line, domain)),
+            "hosts" => item.set(&mut self.config.hosts_file, file),
+            "fqdn" => item.set(&mut self.config.fqdn, domain),
             "identity" => item.set(&mut self.config.identity, |text| Ok(text.to_owned())),
             "busy_poll" => item.set(&mut self.config.busy_poll, time),
             "wait" => item.set(&mut self.config.wait, time),
@@ -163,6 +169,15 @@ impl Item<'_> {
             return Ok(());
         }
         self.set(slot, parse)
+    }
+
+    /// A key without a value.
+    fn switch(self, slot: &mut bool) -> Result<(), Problem> {
+        if self.value.is_some() {
+            return Err("it has no value".to_owned());
+        }
+        *slot = !self.undo;
+        Ok(())
     }
 
     /// A key that collects its values, each once.
@@ -266,6 +281,10 @@ fn testing(value: &str) -> Result<Testing, Problem> {
     known.ok_or_else(|| "off, optimistic or strict is wanted".to_owned())
 }
 
+fn dhcp6(value: &str) -> Result<Dhcp6, Problem> {
+    if value == "stateless" { Ok(Dhcp6::Stateless) } else { Err("nothing or stateless is wanted".to_owned()) }
+}
+
 fn slaac(value: &str) -> Result<Slaac, Problem> {
     if value == "temporary" { Ok(Slaac::Temporary) } else { Err("nothing or temporary is wanted".to_owned()) }
 }
@@ -338,13 +357,18 @@ fn parse<T: FromStr<Err: ToString>>(value: &str) -> Result<T, Problem> {
 }
 
 /// The keys, as errors list them.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 28] = [
     "iface",
     "ip",
     "mac",
     "macaddr",
     "mtu",
     "dad",
+    "dhcp",
+    "dhcp4",
+    "dhcpv4",
+    "dhcp6",
+    "dhcpv6",
     "slaac",
     "neigh",
     "capture",
@@ -354,15 +378,17 @@ const KEYS: [&str; 19] = [
     "forward",
     "dns",
     "domain",
+    "resolve",
+    "host",
+    "hosts",
+    "fqdn",
     "identity",
     "busy_poll",
     "wait",
     "linger",
 ];
 /// Keys of iothconf that mean nothing here yet. An error is better than an interface without an address.
-const NOT_YET: [&str; 16] = [
-    "dhcp", "dhcp4", "dhcpv4", "dhcp6", "dhcpv6", "rd", "rd6", "auto", "auto4", "auto6", "eth", "fqdn",
-    "stack", "vnl", "debug", "ifindex",
-];
+const NOT_YET: [&str; 10] =
+    ["rd", "rd6", "auto", "auto4", "auto6", "eth", "stack", "vnl", "debug", "ifindex"];
 const NOT_SET: &str = "nothing to undo: it was not set before";
 const NO_HOST: &str = "no host can have that address";

@@ -24,9 +24,9 @@ fn cidr(text: &str) -> Cidr {
 fn every_key_has_its_place() {
     let config = parse(
         "ip=10.0.0.2/24,ip=fd00::2/64,gw=10.0.0.1,gw=fd00::1,mac=02:00:00:00:00:01,mtu=1500,dns=10.0.0.1,\
-         dns=fd00::53,domain=example.org,domain=lan,capture=/tmp/a=b.pcapng,impair=loss:1%,burst:3,delay:20ms,route=10.2.0.0/16@10.0.0.9,\
+         dns=fd00::53,domain=example.org,domain=lan,resolve=ndots:2 timeout:500ms rotate,host=10.0.0.9 printer.lan printer,hosts=/etc/hosts,capture=/tmp/a=b.pcapng,impair=loss:1%,burst:3,delay:20ms,route=10.2.0.0/16@10.0.0.9,\
          route=fd01::/48,route=10.3.0.0/16@blackhole metric 7,route=10.4.0.0/16@eth1,forward=on,dad=strict,\
-         neigh=10.0.0.9@02:00:00:00:00:09,slaac,identity=red,busy_poll=50us,wait=2s,linger=5s",
+         neigh=10.0.0.9@02:00:00:00:00:09,dhcp,dhcp6=stateless,slaac,fqdn=red.example,identity=red,busy_poll=50us,wait=2s,linger=5s",
     );
     let expected = Config {
         interfaces: vec![InterfaceConfig {
@@ -35,6 +35,8 @@ fn every_key_has_its_place() {
             mac: Some(Mac::new([2, 0, 0, 0, 0, 1])),
             mtu: Some(1500),
             dad: Some(Testing::Strict),
+            dhcp: true,
+            dhcp6: Some(Dhcp6::Stateless),
             slaac: Some(Slaac::Stable),
             neighbours: vec![(ip("10.0.0.9"), Mac::new([2, 0, 0, 0, 0, 9]))],
             capture: Some("/tmp/a=b.pcapng".into()),
@@ -54,6 +56,13 @@ fn every_key_has_its_place() {
         forward: Some(true),
         dns: vec![ip("10.0.0.1"), ip("fd00::53")],
         domains: vec!["example.org".to_owned(), "lan".to_owned()],
+        resolve: Some(Resolve { ndots: 2, timeout: Duration::from_millis(500), attempts: 2, rotate: true }),
+        hosts: vec![Host {
+            address: ip("10.0.0.9"),
+            names: vec!["printer.lan".to_owned(), "printer".to_owned()],
+        }],
+        hosts_file: Some("/etc/hosts".into()),
+        fqdn: Some("red.example".into()),
         identity: Some("red".into()),
         busy_poll: Some(Duration::from_micros(50)),
         wait: Some(Duration::from_secs(2)),
@@ -146,8 +155,8 @@ fn errors_name_the_key_and_the_value() {
     );
     assert_eq!(
         error("colour=blue"),
-        "bad configuration colour=blue: unknown key; the keys are iface ip mac macaddr mtu dad slaac neigh capture impair \
-         gw route forward dns domain identity busy_poll wait linger"
+        "bad configuration colour=blue: unknown key; the keys are iface ip mac macaddr mtu dad dhcp dhcp4 dhcpv4 dhcp6 \
+         dhcpv6 slaac neigh capture impair gw route forward dns domain resolve host hosts fqdn identity busy_poll wait linger"
     );
     assert!(error("-x").starts_with("bad configuration -x=: unknown key"));
     assert!(error("IP=10.0.0.2/24").contains("unknown key"));
@@ -156,7 +165,7 @@ fn errors_name_the_key_and_the_value() {
 
 #[test]
 fn keys_of_iothconf_that_are_not_built_say_so() {
-    let keys = "dhcp dhcp4 dhcpv4 dhcp6 dhcpv6 rd rd6 auto auto4 auto6 eth fqdn stack vnl debug ifindex";
+    let keys = "rd rd6 auto auto4 auto6 eth stack vnl debug ifindex";
     for key in keys.split(' ') {
         for item in [key.to_owned(), format!("-{key}"), format!("{key}=1")] {
             assert!(error(&item).ends_with(": this version does not have it"), "{item}");
@@ -195,6 +204,9 @@ fn bad_values_are_refused() {
         ("route", "10.2.0.0/16 metric 4294967296"),
         ("dad", "on"),
         ("slaac", "on"),
+        ("dhcp", "on"),
+        ("dhcp6", "on"),
+        ("fqdn", "a b"),
         ("neigh", "10.0.0.9"),
         ("neigh", "10.0.0.9@ff:ff:ff:ff:ff:ff"),
         ("neigh", "10.0.0.0/8@02:00:00:00:00:09"),
@@ -211,6 +223,16 @@ fn bad_values_are_refused() {
         ("domain", "a..b"),
         ("domain", "."),
         ("domain", "ex ample"),
+        ("resolve", "ndots"),
+        ("resolve", "ndots:16"),
+        ("resolve", "ndots:+1"),
+        ("resolve", "attempts:0"),
+        ("resolve", "timeout:31s"),
+        ("resolve", "timeout:5"),
+        ("resolve", "edns0"),
+        ("host", "10.0.0.9"),
+        ("host", "printer 10.0.0.9"),
+        ("host", "10.0.0.9 printer a..b"),
         ("capture", "a\0b"),
     ];
     for (key, value) in bad {
@@ -255,15 +277,23 @@ fn item() -> impl Strategy<Value = String> {
         (any::<IpAddr>(), any::<[u8; 6]>())
             .prop_map(|(address, octets)| format!("neigh={address}@{}", Mac::new(octets))),
         "slaac(=temporary)?",
+        "dhcp(4|v4)?",
+        "dhcp(6|v6)(=stateless)?",
+        "fqdn=[a-c.]{1,5}",
         "(off|optimistic|strict)".prop_map(|testing| format!("dad={testing}")),
         any::<[u8; 6]>().prop_map(|octets| format!("mac={}", Mac::new(octets))),
         any::<u16>().prop_map(|mtu| format!("mtu={mtu}")),
         "[a-z0-9.-]{1,10}".prop_map(|name| format!("domain={name}")),
+        (0u8..=16, 0u64..40_000, 0u8..=6, "( rotate)?").prop_map(|(ndots, timeout, attempts, rotate)| {
+            format!("resolve=ndots:{ndots} timeout:{timeout}ms attempts:{attempts}{rotate}")
+        }),
+        (any::<IpAddr>(), "( {1,2}[a-z0-9.-]{1,5}){0,3}")
+            .prop_map(|(address, names)| format!("host={address} {names}")),
         "[abc]".prop_map(|name| format!("iface={name}")),
         "[^,]{1,10}".prop_map(|file| format!("capture={file}")),
         (any::<u64>(), "(ns|us|ms|s)").prop_map(|(count, unit)| format!("linger={count}{unit}")),
         (0u64..5_000, "(ns|us|ms|s)").prop_map(|(count, unit)| format!("busy_poll={count}{unit}")),
-        "-(ip|gw|mac|mtu|dns|domain|iface|capture|route|forward|linger|dad|neigh|wait|slaac|identity)(=[abc])?",
+        "-(ip|gw|mac|mtu|dns|domain|iface|capture|route|forward|linger|dad|neigh|wait|slaac|dhcp|dhcp6|fqdn|identity|resolve|hosts?)(=[abc])?",
     ]
 }
 

@@ -431,9 +431,19 @@ impl Shared {
         Ok(id)
     }
 
+    /// The largest packet that the link of an interface carries, in bytes.
+    pub(crate) fn link_mtu(&self, id: InterfaceId) -> Option<u16> {
+        let core = self.core.lock();
+        let link = core.links.get(id.index() as usize)?.as_ref();
+        link.map(|link| link.capabilities().mtu)
+    }
+
     /// Takes an interface from the running stack and closes its link.
     pub(crate) fn remove_interface(self: &Arc<Self>, id: InterfaceId) {
         let mut core = self.core.lock();
+        let now = self.now();
+        core.engine.stop_dhcp4(now, id);
+        core.engine.stop_dhcp6(now, id);
         // What is still to leave over it leaves.
         core.settle(self.now());
         let _ = core.engine.remove_interface(self.now(), id);
@@ -455,6 +465,7 @@ impl Shared {
     /// Ends the stack: resets what is left, and gives the links back.
     pub(crate) fn end(self: &Arc<Self>) {
         let mut core = self.core.lock();
+        core.engine.release_leases(self.now());
         core.engine.shut_down();
         // However many sockets there are, each is told before the links go.
         self.catch_up(&mut core);

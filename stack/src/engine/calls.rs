@@ -151,7 +151,7 @@ impl Engine {
         let (options, bound) = (endpoint.options.multicast, endpoint.bound.map(|bound| bound.0));
         let from = bound.unwrap_or_else(|| wildcard(endpoint.family).ip());
         let scope = scope_of(&peer).or_else(|| self.group_scope(&options, from, remote.ip()));
-        let hop = self.route(remote.ip(), scope)?;
+        let hop = self.route_out(remote.ip(), scope)?;
         if remote.ip().is_unspecified() {
             remote.set_ip(hop.next);
         }

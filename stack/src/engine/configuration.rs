@@ -90,6 +90,8 @@ impl Engine {
         known.up = false;
         known.addresses.clear();
         known.discovery = None;
+        known.leased4 = None;
+        known.leased6 = None;
         known.neighbours = NeighbourTable::new();
         self.routes.remove_interface(interface);
         self.resolvers.0.retain(|(from, _), _| *from != interface);
@@ -247,6 +249,11 @@ impl Engine {
     /// are the same in every run. Without it they are the same while the stack lives.
     pub fn set_identity(&mut self, text: &str) {
         self.identity = (!text.is_empty()).then(|| Secret::from_text(text));
+    }
+
+    /// What DHCP servers are told as the name of the host, from the next message on.
+    pub fn set_host_name(&mut self, name: Option<&str>) {
+        self.host_name = name.map(str::to_owned);
     }
 
     /// The names of the interfaces but loopback, in order.

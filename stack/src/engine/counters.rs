@@ -1,5 +1,9 @@
 //! What a stack counts.
 
+mod icmp;
+
+pub use self::icmp::IcmpCounters;
+
 /// Counters of a stack, each since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -18,16 +22,36 @@ pub struct Counters {
     pub not_for_us: u64,
     /// Times that somebody else claimed an address of ours.
     pub address_conflicts: u64,
+    /// Packets received, those with mistakes in them too, super-frames counted once (`InReceives` of RFC 4293).
+    pub ip_in: u64,
+    /// Packets whose destination is no address of ours, and that were not to be forwarded (`InAddrErrors`).
+    pub address_errors: u64,
+    /// Packets for us of a protocol that is not spoken here (`InUnknownProtos`).
+    pub unknown_protocols: u64,
+    /// Packets, or datagrams put together, handed to a protocol (`InDelivers`).
+    pub ip_delivered: u64,
+    /// Packets sent from here, super-frames counted once, and those that leave in fragments, too (`OutRequests`).
+    pub ip_out: u64,
     /// IP headers that were wrong, and packets for others that had no hop left (`InHdrErrors` of RFC 4293).
     pub header_errors: u64,
     /// Packets forwarded, super-frames counted once (`ForwDatagrams` of Linux, `OutForwDatagrams` of RFC 4293).
     pub forwarded: u64,
     /// Packets for others to which no route led, or one that leads nowhere (`InNoRoutes`).
     pub no_routes: u64,
+    /// Datagrams and connections from here to which no route led (`OutNoRoutes`).
+    pub out_no_routes: u64,
     /// Packets for others that were too long for the next link (`Ip6InTooBigErrors` of Linux).
     pub too_big: u64,
-    /// Senders told of a shorter way (`OutRedirects`).
-    pub redirects_out: u64,
+    /// Messages of ICMP received.
+    pub icmp_in: IcmpCounters,
+    /// Messages of ICMP that were too short, or had a wrong checksum (`InErrors` of RFC 4293).
+    pub icmp_errors: u64,
+    /// Those that had a wrong checksum (`InCsumErrors` of Linux).
+    pub icmp_bad_checksum: u64,
+    /// Messages of ICMP sent.
+    pub icmp_out: IcmpCounters,
+    /// Errors that were not sent because there were too many (`OutRateLimitGlobal` of Linux).
+    pub icmp_limited: u64,
     /// Fragments received (`ReasmReqds` of RFC 4293).
     pub reassembly_requests: u64,
     /// Datagrams put together from fragments (`ReasmOKs`).
@@ -48,6 +72,10 @@ pub struct Counters {
     pub group_reports_out: u64,
     /// TCP segments received.
     pub tcp_in: u64,
+    /// TCP segments that contradict themselves, or have a wrong checksum (`InErrs` of RFC 4022).
+    pub tcp_errors: u64,
+    /// Those that have a wrong checksum (`InCsumErrors` of Linux).
+    pub tcp_bad_checksum: u64,
     /// TCP segments sent, super-frames counted once.
     pub tcp_out: u64,
     /// TCP segments sent again, super-frames counted once (`RetransSegs` of RFC 4022).
@@ -70,6 +98,10 @@ pub struct Counters {
     pub udp_out: u64,
     /// Datagrams for a port where nobody listens.
     pub udp_no_port: u64,
+    /// Datagrams that contradict themselves, or have a wrong checksum.
+    pub udp_errors: u64,
+    /// Those that have a wrong checksum (`InCsumErrors` of Linux).
+    pub udp_bad_checksum: u64,
     /// Datagrams dropped because the socket's queue was full.
     pub udp_overflows: u64,
 }

@@ -72,6 +72,7 @@ impl Engine {
         let mut whole = Frame::with_capacity(len);
         whole.set_len(len);
         fill(whole.bytes_mut());
+        self.count_sent(protocol, whole.bytes());
         // The sum is that of the whole, and no link completes it.
         checksum::fill(source, destination, protocol, whole.bytes_mut());
         let identification = self.identifications.next(&self.secret, source, destination);

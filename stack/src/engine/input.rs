@@ -12,7 +12,7 @@ use crate::net::icmp_error::Complaint;
 use crate::net::ip::{Malformed, Packet};
 use crate::net::mac::Mac;
 use crate::net::route::InterfaceId;
-use crate::net::{checksum, ethernet};
+use crate::net::{checksum, ethernet, ndp};
 use crate::time::Instant;
 
 impl Engine {
@@ -28,11 +28,16 @@ impl Engine {
             self.counters.not_for_us += 1;
             return;
         }
+        if matches!(header.ethertype, ethernet::IPV4 | ethernet::IPV6) {
+            self.counters.ip_in += 1;
+        }
         match header.ethertype {
             ethernet::ARP => self.handle_arp(now, interface, frame.bytes()),
             // RFC 1812 section 5.3.4: what came to many is not forwarded.
             ethernet::IPV4 | ethernet::IPV6
-                if !header.destination.is_multicast() && self.is_transit(frame.bytes()) =>
+                if !header.destination.is_multicast()
+                    && self.is_transit(frame.bytes())
+                    && !self.is_answer4(interface, &frame) =>
             {
                 self.forward(now, interface, frame);
             }
@@ -46,6 +51,7 @@ impl Engine {
 
     /// Takes in a frame that this stack sent to itself.
     pub(super) fn handle_local(&mut self, now: Instant, frame: &Frame) {
+        self.counters.ip_in += 1;
         self.handle_packet(now, LOOPBACK, frame, true, None);
     }
 
@@ -72,8 +78,13 @@ impl Engine {
                 return;
             }
         };
-        if !self.is_plausible(interface, &packet) {
+        if self.hear_dhcp4(now, interface, &packet, frame, sender) {
+            return;
+        }
+        if !self.is_plausible(interface, &packet) && !self.is_rival(interface, &packet, frame.bytes()) {
             self.counters.not_for_us += 1;
+            // RFC 4293: the destination was not valid to be received here. Of sources that lie it says nothing.
+            self.counters.address_errors += u64::from(!self.is_to_us(interface, &packet));
             return;
         }
         let to_one = unicast && self.is_local(packet.destination);
@@ -117,7 +128,9 @@ impl Engine {
         to_one: bool,
         sender: Option<Mac>,
     ) {
+        self.counters.ip_delivered += 1;
         match packet.protocol {
+            checksum::UDP if self.hear_dhcp6(now, interface, packet, frame) => {}
             checksum::TCP if to_one => self.handle_tcp(now, interface, packet, frame),
             // RFC 9293 section 3.10.7: a SYN to many is nobody's.
             checksum::TCP => self.counters.not_for_us += 1,
@@ -131,6 +144,8 @@ impl Engine {
             }
             _ => {
                 self.counters.not_for_us += 1;
+                self.counters.ip_delivered -= 1;
+                self.counters.unknown_protocols += 1;
                 if to_one && packet.protocol != NO_NEXT_HEADER {
                     self.complain(now, interface, packet, frame.bytes(), Complaint::Protocol);
                 }
@@ -152,15 +167,30 @@ impl Engine {
         };
         // A packet from one of our addresses comes from us or is forged.
         let forged = interface != LOOPBACK && self.is_local(packet.source);
-        let destination_ok = match packet.destination {
+        source_ok && !forged && self.is_to_us(interface, packet)
+    }
+
+    /// Whether a packet is sent to this host, alone or among others.
+    fn is_to_us(&self, interface: InterfaceId, packet: &Packet) -> bool {
+        let own = &self.interfaces[interface.0 as usize];
+        match packet.destination {
             destination if interface != LOOPBACK && destination.is_loopback() => false,
             destination if destination.is_multicast() => {
                 self.hears_group(interface, destination, packet.source, packet.protocol)
             }
             IpAddr::V4(destination) if own.is_broadcast(destination) => true,
             destination => self.is_local(destination),
-        };
-        source_ok && !forged && destination_ok
+        }
+    }
+
+    /// Whether a packet from one of our addresses is said by somebody who has it, too, and defends it: an advertisement, which
+    /// comes from that address (RFC 4861 section 7.2.4), to all nodes. Who said it is judged later.
+    fn is_rival(&self, interface: InterfaceId, packet: &Packet, frame: &[u8]) -> bool {
+        interface != LOOPBACK
+            && packet.protocol == checksum::ICMP6
+            && frame.get(packet.payload) == Some(&ndp::ADVERTISEMENT)
+            && self.interfaces[interface.0 as usize].has(packet.source)
+            && self.interfaces[interface.0 as usize].hears_group(packet.destination)
     }
 
     /// Whether a packet to `address` stays inside the stack.
@@ -179,6 +209,13 @@ impl Engine {
         };
         if !ok {
             self.counters.bad_checksum += 1;
+            match packet.protocol {
+                checksum::TCP => {
+                    self.counters.tcp_bad_checksum += 1;
+                    self.counters.tcp_errors += 1;
+                }
+                _ => self.count_udp_checksum(),
+            }
         }
         ok
     }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::address::{Address, Origin};
+use crate::dhcp::{Leased4, Leased6};
 use crate::net::dad::Testing;
 use crate::net::mac::Mac;
 use crate::net::neighbour::NeighbourTable;
@@ -46,6 +47,9 @@ pub(crate) struct Interface {
     pub(crate) mtu_v6: Option<u16>,
     /// While it learns from routers.
     pub(crate) discovery: Option<Box<Discovery>>,
+    /// While it has a lease, or asks for one.
+    pub(crate) leased4: Option<Box<Leased4>>,
+    pub(crate) leased6: Option<Box<Leased6>>,
     /// Whether it was taken from the stack: it only keeps its number from being given again.
     pub(crate) removed: bool,
     pub(crate) neighbours: NeighbourTable,
@@ -66,6 +70,8 @@ impl Interface {
             testing: Testing::Off,
             mtu_v6: None,
             discovery: None,
+            leased4: None,
+            leased6: None,
             removed: false,
             neighbours: NeighbourTable::new(),
         }

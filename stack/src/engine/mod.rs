@@ -8,6 +8,7 @@ pub(crate) mod address;
 mod calls;
 pub(crate) mod configuration;
 pub(crate) mod counters;
+mod destination;
 pub(crate) mod endpoint;
 pub mod error_queue;
 mod forward;
@@ -28,7 +29,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use slotmap::SlotMap;
 
 use self::address::Address;
-pub use self::counters::Counters;
+pub use self::counters::{Counters, IcmpCounters};
 use self::endpoint::{EndpointId, Family, Kind, Options};
 pub use self::interface::InterfaceSettings;
 use self::interface::{Interface, LOOPBACK_MTU};
@@ -75,6 +76,8 @@ pub struct Engine {
     resolvers: configuration::Resolvers,
     /// What stable addresses follow from, if the user says so.
     pub(crate) identity: Option<Secret>,
+    /// What DHCP servers are told as the name of the host.
+    pub(crate) host_name: Option<String>,
     pub(crate) path_mtus: PathMtus,
     /// What was said of datagrams, which is forged more easily: of no account for connections.
     pub(crate) datagram_mtus: PathMtus,
@@ -156,6 +159,7 @@ impl Engine {
             watchers: Vec::new(),
             resolvers: configuration::Resolvers::default(),
             identity: None,
+            host_name: None,
             path_mtus: PathMtus::default(),
             datagram_mtus: PathMtus::default(),
             endpoints: SlotMap::default(),
@@ -206,6 +210,8 @@ impl Engine {
         self.continue_tests(now);
         self.continue_discovery(now);
         self.continue_multicast(now);
+        self.continue_dhcp4(now);
+        self.continue_dhcp6(now);
         for index in 0..self.interfaces.len() {
             if self.interfaces[index].neighbours.poll_timeout().is_some_and(|at| at <= now) {
                 self.interfaces[index].neighbours.handle_timeout(now);
@@ -269,6 +275,8 @@ impl Engine {
             .chain(addresses)
             .chain(self.discovery_deadline())
             .chain(self.multicast.poll_timeout())
+            .chain(self.dhcp4_deadline())
+            .chain(self.dhcp6_deadline())
             .chain(fragments)
             .chain(self.timers.next());
         times.chain(self.time_wait.poll_timeout()).min()

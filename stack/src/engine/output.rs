@@ -80,6 +80,17 @@ impl Engine {
         Ok(Hop { interface, next, source })
     }
 
+    /// The same for what an application sends; that there is none is counted.
+    pub(crate) fn route_out(
+        &mut self,
+        destination: IpAddr,
+        scope: Option<InterfaceId>,
+    ) -> Result<Hop, Error> {
+        let hop = self.route(destination, scope);
+        self.counters.out_no_routes += u64::from(hop == Err(Error::NetworkUnreachable));
+        hop
+    }
+
     /// Finds the way back to the sender of a packet that arrived on `interface`: over that interface if the
     /// sender is known there only (RFC 4007 section 6), otherwise by the routes, as Linux has it.
     pub(crate) fn route_back(&self, interface: InterfaceId, sender: IpAddr) -> Result<Hop, Error> {
@@ -166,16 +177,27 @@ impl Engine {
         len: usize,
         fill: impl FnOnce(&mut [u8]),
     ) {
-        if ip::header_len(packet.destination) + len > mtu {
+        let Outgoing { hop, destination, .. } = packet;
+        if ip::header_len(destination) + len > mtu {
             self.send_fragments(now, packet, marks, mtu, len, fill);
             return;
         }
-        let frame = self.compose(packet, marks, len, fill);
-        self.transmit_packet(now, packet.hop, frame);
+        let frame = self.make_marked(packet, marks, len, fill);
+        self.transmit_packet(now, hop, frame);
     }
 
-    /// Writes such a packet behind room for the Ethernet header.
-    pub(crate) fn compose(
+    /// A packet with `len` bytes of a transport protocol, written by `fill`; its Ethernet header is still to be written.
+    pub(crate) fn make_packet(
+        &mut self,
+        packet: Outgoing,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Frame {
+        self.make_marked(packet, Marks { ttl: packet.ttl, ..Marks::USUAL }, len, fill)
+    }
+
+    /// The same with what an application says about the headers.
+    pub(crate) fn make_marked(
         &mut self,
         packet: Outgoing,
         marks: Marks,
@@ -188,6 +210,7 @@ impl Engine {
         frame.set_len(front + len);
         let bytes = frame.bytes_mut();
         fill(&mut bytes[front..]);
+        self.count_sent(protocol, &bytes[front..]);
         checksum::fill(source, destination, protocol, &mut bytes[front..]);
         let header = &mut bytes[ethernet::HEADER_LEN..];
         ip::emit(header, source, destination, protocol, marks.ttl);
@@ -198,5 +221,17 @@ impl Engine {
         // Traffic inside the stack is not summed twice.
         frame.checksum = if hop.interface == LOOPBACK { Checksum::Verified } else { Checksum::Unverified };
         frame
+    }
+
+    /// Counts a packet that this host sends.
+    pub(crate) fn count_sent(&mut self, protocol: u8, transport: &[u8]) {
+        self.counters.ip_out += 1;
+        let v6 = protocol == checksum::ICMP6;
+        if (v6 || protocol == checksum::ICMP)
+            && let Some(&kind) = transport.first()
+        {
+            self.counters.icmp_out.messages += 1;
+            self.counters.icmp_out.count_kind(v6, kind);
+        }
     }
 }

@@ -8,6 +8,8 @@ mod pool;
 pub(crate) mod split;
 pub mod switch;
 pub mod tap;
+#[cfg(any(test, fuzzing))]
+pub mod tap_input;
 pub mod tap_plain;
 mod tun_device;
 pub mod vlan;

@@ -107,6 +107,9 @@ impl Engine {
         for (to, frame) in frames {
             if let Some(mac) = ethernet::multicast_mac(to) {
                 self.counters.group_reports_out += 1;
+                let (protocol, message) =
+                    if v6 { (checksum::ICMP6, mld::MESSAGE) } else { (igmp::PROTOCOL, 0) };
+                self.count_sent(protocol, &frame.bytes()[message..]);
                 self.transmit_to(interface, mac, ethernet::ethertype(to), frame);
             }
         }

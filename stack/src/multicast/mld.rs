@@ -31,6 +31,8 @@ const SOURCES: usize = 28;
 const RECORDS: usize = 8;
 /// Hop-by-hop options: routers look at the packet (RFC 2711), and padding.
 const OPTIONS: [u8; 8] = [checksum::ICMP6, 0, ROUTER_ALERT, 2, 0, 0, 1, 0];
+/// Where a message that is written starts in its frame.
+pub(super) const MESSAGE: usize = ethernet::HEADER_LEN + V6_HEADER_LEN + OPTIONS.len();
 const ROUTER_ALERT: u8 = 5;
 const HOP_BY_HOP: u8 = 0;
 

@@ -116,7 +116,7 @@ impl Engine {
             && hop.interface != LOOPBACK
             && self.hears_group(hop.interface, destination, source, protocol)
         {
-            let mut frame = self.compose(packet, marks, len, fill);
+            let mut frame = self.make_marked(packet, marks, len, fill);
             frame.checksum = crate::link::Checksum::Verified;
             self.multicast.looped.push_back((hop.interface, frame));
         }

@@ -229,6 +229,7 @@ impl Engine {
             self.counters.address_conflicts += 1;
             self.addresses_changed(now, interface);
             self.replace_duplicates(now, interface);
+            self.decline(now, interface, ip);
             return true;
         }
         if probe {
@@ -247,6 +248,7 @@ impl Engine {
         } else if ip.is_ipv4() && address.origin == Origin::Leased {
             address.duplicate = true;
             self.addresses_changed(now, interface);
+            self.decline(now, interface, ip);
         }
         true
     }

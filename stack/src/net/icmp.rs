@@ -42,14 +42,17 @@ impl Engine {
         to_one: bool,
     ) {
         let message = &frame[packet.payload..packet.end];
+        self.counters.icmp_in.messages += 1;
         if message.len() < HEADER_LEN {
             self.counters.malformed += 1;
+            self.counters.icmp_errors += 1;
             return;
         }
         if checksum::of(message) != 0 {
-            self.counters.bad_checksum += 1;
+            self.count_icmp_checksum();
             return;
         }
+        self.counters.icmp_in.count_kind(false, message[0]);
         match *message {
             // RFC 1122 section 3.2.2.6: an echo request to many may be ignored.
             [ECHO_REQUEST, 0, ..] if to_one => self.answer_echo(now, interface, packet, message, ECHO_REPLY),
@@ -77,14 +80,17 @@ impl Engine {
         sender: Option<Mac>,
     ) {
         let message = &frame[packet.payload..packet.end];
+        self.counters.icmp_in.messages += 1;
         if message.len() < HEADER_LEN {
             self.counters.malformed += 1;
+            self.counters.icmp_errors += 1;
             return;
         }
         if !checksum::verify(packet.source, packet.destination, checksum::ICMP6, message) {
-            self.counters.bad_checksum += 1;
+            self.count_icmp_checksum();
             return;
         }
+        self.counters.icmp_in.count_kind(true, message[0]);
         match *message {
             // RFC 4443 section 4.2: an echo request to a group is answered from our own address.
             [V6_ECHO_REQUEST, 0, ..] if to_one || packet.destination.is_multicast() => {
@@ -125,6 +131,12 @@ impl Engine {
             }
             _ => {}
         }
+    }
+
+    const fn count_icmp_checksum(&mut self) {
+        self.counters.bad_checksum += 1;
+        self.counters.icmp_bad_checksum += 1;
+        self.counters.icmp_errors += 1;
     }
 
     /// Sends an echo request back to where it came from.

@@ -124,7 +124,11 @@ impl Engine {
         complaint: Complaint,
     ) {
         let arrived = &frame[packet.header..packet.end];
-        if packet.source.is_unspecified() || is_error(arrived) || !self.icmp_limit.allow(now) {
+        if packet.source.is_unspecified() || is_error(arrived) {
+            return;
+        }
+        if !self.icmp_limit.allow(now) {
+            self.counters.icmp_limited += 1;
             return;
         }
         let Ok(hop) = self.route_back(interface, packet.source) else { return };

@@ -11,7 +11,7 @@ pub(crate) mod icmp_error;
 pub(crate) mod identification;
 pub(crate) mod ip;
 pub mod mac;
-mod ndp;
+pub(crate) mod ndp;
 pub mod neighbour;
 pub(crate) mod pmtu;
 pub(crate) mod reassembly;

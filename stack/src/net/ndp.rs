@@ -122,7 +122,15 @@ impl Engine {
         let override_ = if self.is_optimistic(interface, target.into()) { 0 } else { OVERRIDE };
         let flags = if probe { override_ } else { SOLICITED | override_ };
         let hop = Hop { interface, next: to.into(), source: target.into() };
-        self.send_ndp(now, hop, to, ADVERTISEMENT, flags, target);
+        if probe || !claimer.is_unicast() {
+            self.send_ndp(now, hop, to, ADVERTISEMENT, flags, target);
+            return;
+        }
+        // It goes to where the question came from, as with ARP: who only asks is no neighbour that is used, has no claim
+        // on room among those that are, and is asked nothing in turn.
+        let (packet, len, fill) = self.ndp_message(hop, to, ADVERTISEMENT, flags, target);
+        let frame = self.make_packet(packet, len, fill);
+        self.transmit_to(interface, claimer, ethernet::IPV6, frame);
     }
 
     /// RFC 4861 section 7.2.5.
@@ -221,10 +229,23 @@ impl Engine {
     }
 
     fn send_ndp(&mut self, now: Instant, hop: Hop, to: Ipv6Addr, kind: u8, flags: u8, target: Ipv6Addr) {
+        let (packet, len, fill) = self.ndp_message(hop, to, kind, flags, target);
+        self.send_packet(now, packet, len, fill);
+    }
+
+    /// A solicitation or an advertisement: how it travels, how long it is, and what writes it.
+    fn ndp_message(
+        &self,
+        hop: Hop,
+        to: Ipv6Addr,
+        kind: u8,
+        flags: u8,
+        target: Ipv6Addr,
+    ) -> (Outgoing, usize, impl FnOnce(&mut [u8]) + use<>) {
         let mac = self.interfaces[hop.interface.index() as usize].mac;
         let option = if kind == SOLICITATION { SOURCE_LINK_ADDRESS } else { TARGET_LINK_ADDRESS };
         let flags = if kind == ADVERTISEMENT && self.forwarding { flags | ROUTER } else { flags };
-        let fill = |message: &mut [u8]| {
+        let fill = move |message: &mut [u8]| {
             message[..8].copy_from_slice(&[kind, 0, 0, 0, flags, 0, 0, 0]);
             message[8..24].copy_from_slice(&target.octets());
             if let Some(at) = message.get_mut(HEADER_LEN..MESSAGE_LEN) {
@@ -243,6 +264,6 @@ impl Engine {
         // answers no question to a group without it, and nobody on the link could be reached for a second.
         let bare = kind == SOLICITATION && hop.source.is_unspecified();
         let len = if bare { HEADER_LEN } else { MESSAGE_LEN };
-        self.send_packet(now, packet, len, fill);
+        (packet, len, fill)
     }
 }

@@ -37,6 +37,8 @@ pub struct NeighbourTable {
     next_serial: u64,
     reachable_time: Duration,
     dropped: u64,
+    /// Bytes of frame buffers that wait, for all neighbours together.
+    waiting: usize,
 }
 
 /// What to do with a frame whose next hop was looked up.
@@ -128,7 +130,8 @@ impl NeighbourTable {
     }
 
     /// An empty table for `limit` neighbours (at least one), permanent ones not counted. A neighbour
-    /// costs about 200 bytes, and up to 256 KiB of waiting frames while it is being resolved.
+    /// costs about 200 bytes, and up to 256 KiB of waiting frames while it is being resolved, of 16 MiB
+    /// for all of them.
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
         Self {
@@ -141,6 +144,7 @@ impl NeighbourTable {
             next_serial: 0,
             reachable_time: REACHABLE_TIME,
             dropped: 0,
+            waiting: 0,
         }
     }
 
@@ -154,19 +158,26 @@ impl NeighbourTable {
     /// Looks up the next hop `ip` for `frame`: one hash lookup if it is known.
     ///
     /// Of the frames that wait for one neighbour, the oldest go when there are more than 64, or more than
-    /// 256 KiB of buffers.
+    /// 256 KiB of buffers; and of those that wait for whom most is waiting, when it is more than 16 MiB in
+    /// all.
     #[must_use]
     pub fn resolve(&mut self, now: Instant, ip: IpAddr, frame: Frame) -> Resolution {
         let Some(entry) = self.entries.get_mut(&ip) else {
             self.make_room(now, true);
             let serial = self.serial();
-            self.insert(ip, Entry::incomplete(serial, now, frame));
+            let entry = Entry::incomplete(serial, now, frame);
+            self.waiting += entry.waiting_bytes();
+            self.insert(ip, entry);
+            self.shed();
             return Resolution::Queued { solicit: true };
         };
         entry.last_used = Some(now);
         match &mut entry.binding {
             Binding::Incomplete { waiting, .. } => {
+                self.waiting -= waiting.bytes();
                 self.dropped += waiting.push(frame);
+                self.waiting += waiting.bytes();
+                self.shed();
                 Resolution::Queued { solicit: false }
             }
             Binding::Known { mac, reachability } => {
@@ -202,7 +213,9 @@ impl NeighbourTable {
             return Vec::new();
         };
         let before = entry.deadline;
+        self.waiting -= entry.waiting_bytes();
         let frames = entry.hear(now, mac, evidence);
+        self.waiting += entry.waiting_bytes();
         let after = entry.deadline;
         if let Some(deadline) = after
             && before != after
@@ -254,6 +267,7 @@ impl NeighbourTable {
             if entry.deadline != Some(at) {
                 continue;
             }
+            let waited = entry.waiting_bytes();
             match entry.expire(now) {
                 Expiry::Solicit(target) => {
                     if let Some(deadline) = entry.deadline {
@@ -263,6 +277,7 @@ impl NeighbourTable {
                 }
                 Expiry::Failed(frames) => {
                     self.entries.remove(&ip);
+                    self.waiting -= waited;
                     self.actions.push_back(Action::Failed { ip, frames: Vec::from(frames) });
                 }
             }
@@ -318,13 +333,16 @@ impl NeighbourTable {
     fn take(&mut self, ip: IpAddr) -> Option<Entry> {
         let entry = self.entries.remove(&ip)?;
         self.permanent -= usize::from(entry.is_permanent());
+        self.waiting -= entry.waiting_bytes();
         self.prune();
         Some(entry)
     }
 
     /// Makes room for one more, false if it may not displace anybody. First go those that were never
     /// used, oldest first. One that we are about to use may then displace the least recently used stale
-    /// one, or else the least recently used unresolved one, or else the least recently used.
+    /// one, or else the least recently used unresolved one, or else the least recently used. But a quarter
+    /// of the table is left to the unresolved: where others fill it, one of them goes before the answer
+    /// for a new one can be there.
     fn make_room(&mut self, now: Instant, about_to_use: bool) -> bool {
         if self.entries.len() - self.permanent < self.limit {
             return true;
@@ -337,14 +355,33 @@ impl NeighbourTable {
         if !about_to_use {
             return false;
         }
-        let reachable_time = self.reachable_time;
+        let (reachable_time, most) = (self.reachable_time, self.limit / 4);
+        let unresolved = self.entries.values().filter(|entry| entry.is_unresolved()).count();
+        let worth = |entry: &Entry| match entry.worth(now, reachable_time) {
+            1 if unresolved < most => 2,
+            worth => worth,
+        };
         let victim = self
             .entries
             .iter()
             .filter(|(_, entry)| !entry.is_permanent())
-            .min_by_key(|(_, entry)| (entry.worth(now, reachable_time), entry.last_used))
+            .min_by_key(|(_, entry)| (worth(entry), entry.last_used))
             .map(|(ip, _)| *ip);
         victim.is_some_and(|ip| self.remove(ip))
+    }
+
+    /// Drops from the longest queues until what waits in all is within its limit: of each the older half,
+    /// so that not every frame of a flood costs a look at all of them.
+    fn shed(&mut self) {
+        while self.waiting > WAITING_IN_ALL {
+            let longest = self.entries.values_mut().max_by_key(|entry| entry.waiting_bytes());
+            let Some(Binding::Incomplete { waiting, .. }) = longest.map(|entry| &mut entry.binding) else {
+                return;
+            };
+            self.waiting -= waiting.bytes();
+            self.dropped += waiting.shed();
+            self.waiting += waiting.bytes();
+        }
     }
 
     fn is_unused(&self, ip: IpAddr, serial: u64) -> bool {
@@ -393,6 +430,8 @@ fn is_station(ip: IpAddr) -> bool {
 
 /// Neighbours in a table, unless told otherwise.
 const LIMIT: usize = 1024;
+/// Bytes of frame buffers that may wait for all neighbours of a table together.
+const WAITING_IN_ALL: usize = 16 << 20;
 /// RFC 4861 section 10: REACHABLE_TIME.
 const REACHABLE_TIME: Duration = Duration::from_secs(30);
 /// Skipped items that a small table may have before they are thrown away.

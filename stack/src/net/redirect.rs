@@ -92,7 +92,6 @@ impl Engine {
         if !near || is_error(arrived) || !self.redirects.may_say(now, packet.source, packet.destination) {
             return;
         }
-        self.counters.redirects_out += 1;
         match hop.next {
             IpAddr::V4(next) => {
                 self.complain(now, hop.interface, packet, frame, Complaint::Redirect(next));

@@ -38,7 +38,7 @@ fn v6(candidate: Candidate, address: Ipv6Addr, destination: Ipv6Addr) -> Rank {
         address == destination,
         scope_rank(scope(address), scope(destination)),
         !candidate.deprecated,
-        label(address) == label(destination),
+        policy(address).label == policy(destination).label,
         candidate.temporary,
         common.min(candidate.cidr.prefix_len().into()),
     )
@@ -58,8 +58,8 @@ const fn scope_rank(own: u8, wanted: u8) -> (bool, Reverse<u8>, u8) {
     if own >= wanted { (true, Reverse(own), 0) } else { (false, Reverse(0), own) }
 }
 
-const LINK: u8 = 2;
-const GLOBAL: u8 = 14;
+pub(crate) const LINK: u8 = 2;
+pub(crate) const GLOBAL: u8 = 14;
 
 /// RFC 6724 section 3.1, RFC 4291 section 2.7.
 pub(crate) const fn scope(address: Ipv6Addr) -> u8 {
@@ -73,20 +73,28 @@ pub(crate) const fn scope(address: Ipv6Addr) -> u8 {
     if address.segments()[0] & 0xffc0 == 0xfec0 { 5 } else { GLOBAL }
 }
 
-/// The labels of the default policy table (RFC 6724 section 2.1).
-fn label(address: Ipv6Addr) -> u8 {
+/// How much a destination is liked, the more the better, and which label source and destination should share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Policy {
+    pub(crate) precedence: u8,
+    pub(crate) label: u8,
+}
+
+/// The default policy table (RFC 6724 section 2.1).
+pub(crate) fn policy(address: Ipv6Addr) -> Policy {
     let [first, second, ..] = address.segments();
-    match address {
-        Ipv6Addr::LOCALHOST => 0,
-        _ if address.to_ipv4_mapped().is_some() => 4,
-        _ if address.to_bits() >> 32 == 0 => 3,
-        _ if first == 0x2001 && second == 0 => 5,
-        _ if first == 0x2002 => 2,
-        _ if first == 0x3ffe => 12,
-        _ if first & 0xffc0 == 0xfec0 => 11,
-        _ if first & 0xfe00 == 0xfc00 => 13,
-        _ => 1,
-    }
+    let (precedence, label) = match address {
+        Ipv6Addr::LOCALHOST => (50, 0),
+        _ if address.to_ipv4_mapped().is_some() => (35, 4),
+        _ if address.to_bits() >> 32 == 0 => (1, 3),
+        _ if first == 0x2001 && second == 0 => (5, 5),
+        _ if first == 0x2002 => (30, 2),
+        _ if first == 0x3ffe => (1, 12),
+        _ if first & 0xffc0 == 0xfec0 => (1, 11),
+        _ if first & 0xfe00 == 0xfc00 => (3, 13),
+        _ => (40, 1),
+    };
+    Policy { precedence, label }
 }
 
 #[cfg(test)]

@@ -30,10 +30,12 @@ impl Engine {
         self.counters.tcp_in += 1;
         let Some(seg) = Segment::parse(&frame.bytes()[packet.payload..packet.end]) else {
             self.counters.malformed += 1;
+            self.counters.tcp_errors += 1;
             return;
         };
         if packet.source.is_unspecified() || seg.source_port == 0 || seg.destination_port == 0 {
             self.counters.malformed += 1;
+            self.counters.tcp_errors += 1;
             return;
         }
         if !self.checksum_ok(packet, frame) {
@@ -401,6 +403,7 @@ impl Engine {
             size,
             header_len: u16::try_from(transport + doff).unwrap_or(0),
         });
+        self.counters.ip_out += 1;
         self.transmit_packet(now, hop, frame);
     }
 

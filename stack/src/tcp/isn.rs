@@ -29,6 +29,7 @@ pub(crate) enum Purpose {
     StableIdentifier,
     TemporaryIdentifier,
     Balance,
+    Dhcp,
 }
 
 impl Secret {

@@ -59,7 +59,7 @@ impl Scene {
     }
 
     fn redirects(&self) -> u64 {
-        self.wire[self.r].counters().redirects_out
+        self.wire[self.r].counters().icmp_out.redirects
     }
 }
 

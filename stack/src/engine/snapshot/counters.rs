@@ -3,7 +3,7 @@
 use std::fmt::{self, Formatter};
 
 use super::{Snapshot, State};
-use crate::engine::Counters;
+use crate::engine::{Counters, IcmpCounters};
 
 /// Prints them under the names of RFC 4022 (TCP), RFC 4113 (UDP) and of Linux, as far as these count the same. What the
 /// stack counts otherwise has a name that Linux does not have, in a group that it does not have either.
@@ -17,11 +17,21 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         bad_checksum,
         not_for_us,
         address_conflicts,
+        ip_in,
+        address_errors,
+        unknown_protocols,
+        ip_delivered,
+        ip_out,
         header_errors,
         forwarded,
         no_routes,
+        out_no_routes,
         too_big,
-        redirects_out,
+        icmp_in,
+        icmp_errors,
+        icmp_bad_checksum,
+        icmp_out,
+        icmp_limited,
         reassembly_requests,
         reassembly_oks,
         reassembly_fails,
@@ -32,6 +42,8 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         group_queries_in,
         group_reports_out,
         tcp_in,
+        tcp_errors,
+        tcp_bad_checksum,
         tcp_out,
         tcp_sent_again,
         tcp_timeouts,
@@ -43,6 +55,8 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         udp_in,
         udp_out,
         udp_no_port,
+        udp_errors,
+        udp_bad_checksum,
         udp_overflows,
     } = snapshot.counters;
     group(f, "Link", &[("InFrames", frames_in), ("OutFrames", frames_out), ("LostFrames", frames_lost)])?;
@@ -55,8 +69,14 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
     group(f, "Dropped", &dropped)?;
     // RFC 4293, both families together.
     let ip = [
-        ("ForwDatagrams", forwarded),
+        ("InReceives", ip_in),
         ("InHdrErrors", header_errors),
+        ("InAddrErrors", address_errors),
+        ("ForwDatagrams", forwarded),
+        ("InUnknownProtos", unknown_protocols),
+        ("InDelivers", ip_delivered),
+        ("OutRequests", ip_out),
+        ("OutNoRoutes", out_no_routes),
         ("InNoRoutes", no_routes),
         ("InTooBigErrors", too_big),
         ("ReasmTimeout", reassembly_timeouts),
@@ -68,7 +88,12 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         ("FragCreates", fragment_creates),
     ];
     group(f, "Ip", &ip)?;
-    group(f, "Icmp", &[("OutRedirects", redirects_out)])?;
+    let mut icmp =
+        vec![("InMsgs", icmp_in.messages), ("InErrors", icmp_errors), ("InCsumErrors", icmp_bad_checksum)];
+    icmp.extend(kinds(&IN, icmp_in));
+    icmp.extend([("OutMsgs", icmp_out.messages), ("OutRateLimitGlobal", icmp_limited)]);
+    icmp.extend(kinds(&OUT, icmp_out));
+    group(f, "Icmp", &icmp)?;
     group(f, "Groups", &[("InQueries", group_queries_in), ("OutReports", group_reports_out)])?;
     // RFC 4022: tcpCurrEstab counts ESTABLISHED and CLOSE-WAIT, tcpOutSegs not what was sent before.
     let open = [State::Established, State::CloseWait].map(|state| {
@@ -80,7 +105,9 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         ("InSegs", tcp_in),
         ("OutSegs", tcp_out.saturating_sub(tcp_sent_again)),
         ("RetransSegs", tcp_sent_again),
+        ("InErrs", tcp_errors),
         ("OutRsts", tcp_resets_out),
+        ("InCsumErrors", tcp_bad_checksum),
     ];
     group(f, "Tcp", &tcp)?;
     let extensions = [
@@ -94,10 +121,73 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
     let udp = [
         ("InDatagrams", udp_in),
         ("NoPorts", udp_no_port),
+        // As Linux counts it: whatever was received and not delivered for another reason.
+        ("InErrors", udp_errors + udp_overflows),
         ("OutDatagrams", udp_out),
         ("RcvbufErrors", udp_overflows),
+        ("InCsumErrors", udp_bad_checksum),
     ];
     group(f, "Udp", &udp)
+}
+
+/// The kinds of ICMP, as Linux names them on their ways in and out.
+const IN: [&str; 11] = [
+    "InDestUnreachs",
+    "InPktTooBigs",
+    "InTimeExcds",
+    "InParmProbs",
+    "InRedirects",
+    "InEchos",
+    "InEchoReps",
+    "InRouterSolicits",
+    "InRouterAdvertisements",
+    "InNeighborSolicits",
+    "InNeighborAdvertisements",
+];
+const OUT: [&str; 11] = [
+    "OutDestUnreachs",
+    "OutPktTooBigs",
+    "OutTimeExcds",
+    "OutParmProbs",
+    "OutRedirects",
+    "OutEchos",
+    "OutEchoReps",
+    "OutRouterSolicits",
+    "OutRouterAdvertisements",
+    "OutNeighborSolicits",
+    "OutNeighborAdvertisements",
+];
+
+/// The counters of those kinds under such names.
+fn kinds<'a>(names: &[&'a str; 11], counters: IcmpCounters) -> impl Iterator<Item = (&'a str, u64)> {
+    let IcmpCounters {
+        messages: _,
+        unreachable,
+        too_big,
+        time_exceeded,
+        parameter_problems,
+        redirects,
+        echos,
+        echo_replies,
+        router_solicitations,
+        router_advertisements,
+        neighbour_solicitations,
+        neighbour_advertisements,
+    } = counters;
+    let values = [
+        unreachable,
+        too_big,
+        time_exceeded,
+        parameter_problems,
+        redirects,
+        echos,
+        echo_replies,
+        router_solicitations,
+        router_advertisements,
+        neighbour_solicitations,
+        neighbour_advertisements,
+    ];
+    std::iter::zip(*names, values)
 }
 
 /// Two lines whose columns stand under each other, unlike Linux's.

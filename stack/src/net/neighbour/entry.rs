@@ -164,6 +164,19 @@ impl Entry {
         }
     }
 
+    /// Bytes of the buffers that wait for it.
+    pub(super) const fn waiting_bytes(&self) -> usize {
+        match &self.binding {
+            Binding::Incomplete { waiting, .. } => waiting.bytes(),
+            Binding::Known { .. } => 0,
+        }
+    }
+
+    /// Whether it is being resolved.
+    pub(super) const fn is_unresolved(&self) -> bool {
+        matches!(self.binding, Binding::Incomplete { .. })
+    }
+
     /// What a user sees of it.
     pub(super) fn show(&self, ip: IpAddr, now: Instant, reachable_time: Duration) -> Neighbour {
         match &self.binding {
@@ -221,6 +234,19 @@ impl Waiting {
             }
         }
         dropped
+    }
+
+    /// Drops the older half of the frames, one at least, and gives how many.
+    pub(super) fn shed(&mut self) -> u64 {
+        let half = self.frames.len().div_ceil(2);
+        for mut frame in self.frames.drain(..half) {
+            self.bytes -= memory(&mut frame);
+        }
+        half as u64
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn take(&mut self) -> VecDeque<Frame> {

@@ -136,6 +136,25 @@ fn the_queue_is_bounded_in_bytes_too() {
 }
 
 #[test]
+fn what_waits_for_all_is_bounded_in_bytes() {
+    let mut table = NeighbourTable::new();
+    assert!(solicits(&table.resolve(ms(0), PEER, frame(5))));
+    for _ in 0..50 {
+        for number in 1000..1900 {
+            assert!(queued(&table.resolve(ms(1), host(number), Frame::from_slice(&[1; 1500]))));
+        }
+        assert!(table.waiting <= WAITING_IN_ALL, "{} bytes", table.waiting);
+    }
+    let shown: usize = table.iter(ms(1)).map(|neighbour| neighbour.waiting).sum();
+    assert_eq!(shown as u64 + table.dropped(), 1 + 50 * 900);
+    assert!(shown * 2048 > WAITING_IN_ALL / 2, "{shown} frames");
+    // Who has only one keeps it.
+    assert_eq!(firsts(&table.learn(ms(2), PEER, MAC, ANSWER)), [5]);
+    assert_eq!(run(&mut table, ms(10_000)).len(), 3 * 900);
+    assert_eq!((table.waiting, table.iter(ms(10_000)).count()), (0, 1));
+}
+
+#[test]
 fn one_dead_neighbour_delays_no_other() {
     let mut table = NeighbourTable::new();
     for number in 1..=10 {
@@ -342,6 +361,26 @@ fn a_stranger_displaces_nobody_we_use() {
     assert_eq!(state(&table, ms(90_000), PEER), None);
     assert_eq!(send(&mut table, ms(90_000), host(1)), Some(MAC));
     assert_eq!(send(&mut table, ms(90_000), host(2)), Some(MAC));
+}
+
+#[test]
+fn a_table_full_of_those_we_answer_has_room_for_one_to_be_resolved() {
+    let mut table = NeighbourTable::with_limit(8);
+    for number in 0..8 {
+        assert!(table.learn(ms(0), host(number), OTHER, Evidence::Request).is_empty());
+        assert_eq!(send(&mut table, ms(number.into()), host(number)), Some(OTHER));
+    }
+    assert!(solicits(&table.resolve(ms(10), PEER, frame(5))));
+    // One of another who is to be resolved, too, takes the place of somebody else.
+    assert!(solicits(&table.resolve(ms(11), host(100), frame(6))));
+    assert_eq!((state(&table, ms(11), host(0)), state(&table, ms(11), host(1))), (None, None));
+    assert_eq!(firsts(&table.learn(ms(12), PEER, MAC, ANSWER)), [5]);
+    // Two of eight are a quarter: with them the unresolved displace each other.
+    for number in 101..200 {
+        assert!(solicits(&table.resolve(ms(13), host(number), frame(7))));
+    }
+    let unresolved = table.iter(ms(13)).filter(|one| one.state == State::Incomplete).count();
+    assert_eq!((unresolved, send(&mut table, ms(13), PEER)), (2, Some(MAC)));
 }
 
 #[test]

@@ -1,0 +1,5 @@
+//! The resolver against name servers of ours, on another stack.
+
+mod hostile;
+mod messages;
+mod servers;
