@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         http_client_of_a_web_server,
         http_server_for_curl,
         udp_chat_of_two_peers,
+        peers_find_each_other,
         dns_query_of_dnsmasq,
         ping_both_families,
         epoll_server_on_two_stacks,
@@ -176,6 +177,25 @@ fn http_server_for_curl(net: &Net) -> Result<()> {
     )?;
     ensure!(["403", "404", "400"].contains(&out.as_str()), "{out}");
     server.wait()?;
+    Ok(())
+}
+
+fn peers_find_each_other(net: &Net) -> Result<()> {
+    with_red(net)?;
+    for group in ["239.9.9.9:4100", "[ff15::9]:4100"] {
+        // That of IPv4 leaves the kernel by a route.
+        net.run("ip route replace 224.0.0.0/4 dev red")?;
+        let start = |stack: &str, name: &str| {
+            let arguments = ["--stack", stack, "--group", group, "--name", name, "--count", "1"];
+            net.enter(|| Command::new(program!("peers")).args(arguments).stdout(Stdio::piped()).spawn())
+        };
+        let (ours, theirs) = (start(RED, "red")?, start("kernel", "blue")?);
+        for (child, heard) in [(ours, "blue"), (theirs, "red")] {
+            let output = child.wait_with_output()?;
+            let text = String::from_utf8_lossy(&output.stdout);
+            ensure!(output.status.success() && text.contains(heard), "{group}: {text}");
+        }
+    }
     Ok(())
 }
 

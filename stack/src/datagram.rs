@@ -10,6 +10,7 @@ use crate::engine::output::Outgoing;
 use crate::engine::{Endpoint, Engine, Role};
 use crate::error::Error;
 use crate::link::Frame;
+use crate::multicast::sending::stays_here;
 use crate::net::icmp_error::Complaint;
 use crate::net::ip::{self, Marks, Packet};
 use crate::net::route::InterfaceId;
@@ -138,6 +139,9 @@ impl Engine {
         let from = self.scoped(interface, packet.source, source);
         let payload = &bytes[HEADER_LEN..len];
         let mut takers = self.takers(checksum::UDP, packet.destination, destination, from);
+        if packet.destination.is_multicast() {
+            takers.retain(|(_, id)| self.wants_of_group(*id, interface, packet));
+        }
         if takers.is_empty() {
             self.counters.udp_no_port += 1;
             if to_one {
@@ -285,6 +289,8 @@ impl Engine {
         let (kind, options) = (endpoint.kind, endpoint.options);
         let (bound, port) = endpoint.bound.ok_or(Error::Invalid)?;
         let scope = own.interface.or_else(|| scope_of(&to));
+        let scope =
+            scope.or_else(|| self.group_scope(&options.multicast, own.source.unwrap_or(bound), to.ip()));
         if scope.is_some_and(|scope| scope.index() as usize >= self.interfaces.len()) {
             return Err(Error::NoInterface);
         }
@@ -304,7 +310,10 @@ impl Engine {
             }
             Some(source) if !self.is_local(source) => return Err(Error::Invalid),
             Some(source) => source,
-            None if bound.is_unspecified() => hop.source,
+            // Who is bound to a group has no address by that.
+            None if bound.is_unspecified() || bound.is_multicast() => {
+                options.multicast.source_to(destination).unwrap_or(hop.source)
+            }
             None => bound,
         };
         if source.is_ipv4() != destination.is_ipv4() {
@@ -341,7 +350,8 @@ impl Engine {
             return Err(Error::Invalid);
         }
         let marks = options.ip.marks(destination);
-        let marks = Marks { ttl: own.ttl.unwrap_or(marks.ttl), tos: own.tos.unwrap_or(marks.tos), ..marks };
+        let usual = options.multicast.hops_to(destination).unwrap_or(marks.ttl);
+        let marks = Marks { ttl: own.ttl.unwrap_or(usual), tos: own.tos.unwrap_or(marks.tos), ..marks };
         let protocol = match kind {
             Kind::Echo => echo_protocol(destination, data)?,
             _ => checksum::UDP,
@@ -362,7 +372,10 @@ impl Engine {
                 bytes[HEADER_LEN..].copy_from_slice(piece);
             };
             let header = len - data.len();
-            self.send_marked(now, packet, marks, mtu, header + piece.len(), fill);
+            self.loop_back(&options.multicast, packet, marks, header + piece.len(), fill);
+            if !stays_here(hop.interface, destination, marks.ttl) {
+                self.send_marked(now, packet, marks, mtu, header + piece.len(), fill);
+            }
             self.counters.udp_out += u64::from(kind != Kind::Echo);
         };
         if size == 0 || data.is_empty() {

@@ -5,6 +5,7 @@ mod configuration;
 mod counters;
 mod dead_hosts;
 mod floods;
+mod groups;
 mod harness;
 mod leases;
 mod net_script;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         counters::tests(),
         dead_hosts::tests(),
         floods::tests(),
+        groups::tests(),
         harness::tests(),
         leases::tests(),
         net_script::tests(),

@@ -17,6 +17,7 @@ mod ip_options;
 mod listening;
 mod messages;
 mod mixes;
+mod multicast;
 mod options;
 mod readiness;
 mod sharing;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         ip_options::tests(),
         icmp_errors::tests(),
         sharing::tests(),
+        multicast::tests(),
     ];
     ioth_tests::netns::run(tests.concat())
 }

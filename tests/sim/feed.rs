@@ -7,13 +7,14 @@
 #[path = "checksum.rs"]
 pub(crate) mod checksum;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ioth_stack::link::{Checksum, Frame};
 use ioth_stack::net::{InterfaceId, Mac};
 use ioth_stack::{
     EndpointId, Engine, Family, Instant, InterfaceSettings, IpOptions, Kind, Options, Secret, Shutdown,
+    SourceChange, Via,
 };
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -141,6 +142,48 @@ fn discovery(kind: u8, rest: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A message of IGMP or MLD about a group, marked and summed as it should be.
+fn query(kind: u8, group: IpAddr, rest: &[u8]) -> Vec<u8> {
+    let code = rest.first().copied().unwrap_or(0);
+    match group {
+        IpAddr::V4(group) => {
+            let group = if kind & 8 == 0 { Ipv4Addr::UNSPECIFIED } else { group };
+            let kind = [0x11, 0x11, 0x11, 0x12, 0x16, 0x17, 0x22, 0x11][usize::from(kind & 7)];
+            let mut message = [&[kind, code, 0, 0][..], &group.octets(), rest].concat();
+            let sum = !checksum::sum(&message);
+            message[2..4].copy_from_slice(&sum.to_be_bytes());
+            let mut bytes = packet(2, &[&[0x94, 4, 0, 0], &message[..]].concat());
+            bytes[..6].copy_from_slice(&[1, 0, 0x5e, 0, 0, 1]);
+            bytes[14] = 0x46;
+            bytes[22] = 1;
+            bytes[30..34].copy_from_slice(&[224, 0, 0, 1]);
+            bytes[24..26].fill(0);
+            let sum = !checksum::sum(&bytes[14..38]);
+            bytes[24..26].copy_from_slice(&sum.to_be_bytes());
+            bytes
+        }
+        IpAddr::V6(group) => {
+            let group = if kind & 8 == 0 { Ipv6Addr::UNSPECIFIED } else { group };
+            let kind = [130, 130, 130, 131, 132, 143, 130, 130][usize::from(kind & 7)];
+            let message = [&[kind, 0, 0, 0, 0, code, 0, 0][..], &group.octets(), rest].concat();
+            let mut summed = to_all_nodes(58, &message);
+            checksum::fix(&mut summed);
+            to_all_nodes(0, &[&[58, 0, 5, 2, 0, 0, 1, 0], &summed[54..]].concat())
+        }
+    }
+}
+
+/// An IPv6 packet from the link.
+fn to_all_nodes(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = [&[0x33, 0x33, 0, 0, 0, 1], &PEER_MAC, &[0x86, 0xdd, 0x60, 0, 0, 0][..]].concat();
+    bytes.extend((payload.len() as u16).to_be_bytes());
+    bytes.extend([protocol, 1]);
+    bytes.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+    bytes.extend([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    bytes.extend(payload);
+    bytes
+}
+
 /// Makes a packet one for the network behind the engine.
 fn forwarded(bytes: &mut [u8]) {
     if bytes[14] >> 4 == 6 {
@@ -174,6 +217,7 @@ impl Subject {
             engine.add_address(behind, address.parse().unwrap()).unwrap();
         }
         let now = Instant::from_millis(1000);
+        engine.handle_timeout(now);
         let listener = engine.open(Kind::Stream, Family::V6);
         // Small and large rings: with and without scaled windows.
         engine
@@ -292,8 +336,38 @@ impl Subject {
                     self.connect();
                 }
             }
+            _ if step & 0xe0 == 0xc0 => self.of_groups(data),
             _ if step & 0xe0 == 0xe0 => self.engine.set_forwarding(step & 0x10 != 0),
             _ => self.end_one(data.number()),
+        }
+    }
+
+    /// The datagram endpoint joins, leaves or filters a group, or a router asks about one.
+    fn of_groups(&mut self, data: &mut Input<'_>) {
+        let (what, which) = (data.number(), data.number());
+        let last = which & 3;
+        let group: IpAddr = match which & 4 {
+            0 => Ipv4Addr::new(239, 0, 0, last).into(),
+            _ => Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0, last.into()).into(),
+        };
+        let source = match which >> 6 {
+            0 if group.is_ipv4() => PEER.into(),
+            number if group.is_ipv4() => Ipv4Addr::new(10, 0, 0, number).into(),
+            number => Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number.into()).into(),
+        };
+        let changes = [SourceChange::Join, SourceChange::Leave, SourceChange::Block, SourceChange::Unblock];
+        let (now, id) = (self.now, self.datagram);
+        match what % 8 {
+            0 => drop(self.engine.join_group(now, id, group, Via::Routes)),
+            1 => drop(self.engine.leave_group(now, id, group, Via::Routes)),
+            2 | 3 => {
+                let change = changes[usize::from(what >> 6)];
+                let _ = self.engine.change_source(now, id, group, Via::Routes, source, change);
+            }
+            _ => {
+                let len = usize::from(data.number());
+                self.arrive(Frame::from_slice(&query(what >> 4, group, data.take(len))));
+            }
         }
     }
 

@@ -31,6 +31,7 @@ impl Bad {
         let settings: Impairments = settings.parse().unwrap();
         let engine = |number: u8| {
             let mut engine = Engine::new(Secret::from_seed(number.into()));
+            engine.set_group_reports(false);
             let mac = Mac::new([2, 0, 0, 0, 0, number]);
             let eth0 = InterfaceSettings { name: "eth0".to_owned(), mac, mtu: 1500, offload: false };
             let id = engine.add_interface(eth0).unwrap();

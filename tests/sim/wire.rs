@@ -80,6 +80,8 @@ pub(crate) struct Wire {
     /// From one station to another.
     pub(crate) latency: Duration,
     pub(crate) weather: Weather,
+    /// Whether hosts that are added say what groups they are members of. Most tests are about something else.
+    pub(crate) memberships: bool,
     /// Every frame that left an engine.
     pub(crate) record: Vec<Sent>,
     stations: Vec<Station>,
@@ -94,6 +96,7 @@ impl Wire {
             now: Instant::from_millis(1000),
             latency: Duration::from_micros(50),
             weather: Box::new(|_| Fate::Arrives),
+            memberships: false,
             record: Vec::new(),
             stations: Vec::new(),
             flying: BinaryHeap::new(),
@@ -120,6 +123,7 @@ impl Wire {
         let mut engine = Engine::new(Secret::from_seed(seed));
         // So that full segments have round numbers.
         engine.set_timestamps(false);
+        engine.set_group_reports(self.memberships);
         self.stations.push(Station { engine, ports: Vec::new() });
         self.attach(host, port, addresses);
         host

@@ -1,9 +1,9 @@
 //! `IPPROTO_IP`, ip(7). An IPv6 socket has these, too: for IPv4 through mapped addresses.
 
-use super::{Flag, IpNumber, Target, show};
+use super::{Flag, IpNumber, Target, multicast, show};
 use crate::errno::fail;
 use crate::sys::constants::{
-    IP_MTU, IP_MTU_DISCOVER, IP_PKTINFO, IP_RECVERR, IP_RECVTOS, IP_RECVTTL, IP_TOS, IP_TTL,
+    IP_MTU, IP_MTU_DISCOVER, IP_MULTICAST_IF, IP_PKTINFO, IP_RECVERR, IP_RECVTOS, IP_RECVTTL, IP_TOS, IP_TTL,
 };
 use ioth_stack::{Kind, MtuDiscovery};
 use rustix::io::Errno;
@@ -19,7 +19,11 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
         IP_TOS => settings.ip_number(IpNumber::Tos),
         IP_MTU_DISCOVER => settings.ip_number(IpNumber::Discovery),
         IP_MTU => target.path_mtu()?,
-        _ => i32::from(settings.has(flag(name)?)),
+        IP_MULTICAST_IF => return Ok(multicast::read_interface_v4(target, value)),
+        _ => match multicast::read_v4(target, name) {
+            Some(number) => number,
+            None => i32::from(settings.has(flag(name)?)),
+        },
     };
     // As Linux: who has no room for an integer gets a byte.
     if (1..4).contains(&value.len())
@@ -31,6 +35,9 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
 }
 
 pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<()> {
+    if let Some(done) = multicast::write_v4(target, name, value) {
+        return done;
+    }
     // As Linux: a byte does for an integer, and nothing for 0.
     let number = match (value.first_chunk(), value.first()) {
         (Some(bytes), _) => i32::from_ne_bytes(*bytes),

@@ -1,7 +1,7 @@
 //! `IPPROTO_IPV6`, ipv6(7).
 
 use super::ip::{USUAL_TTL, discovery, tos_of};
-use super::{Flag, IpNumber, Target, integer, show_integer};
+use super::{Flag, IpNumber, Target, integer, multicast, show_integer};
 use crate::errno::fail;
 use crate::sys::constants::{
     IPV6_DONTFRAG, IPV6_MTU, IPV6_MTU_DISCOVER, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO,
@@ -20,12 +20,18 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
         IPV6_TCLASS => settings.ip_number(IpNumber::TrafficClass),
         IPV6_MTU_DISCOVER => settings.ip_number(IpNumber::DiscoveryV6),
         IPV6_MTU => target.path_mtu()?,
-        _ => i32::from(settings.has(flag(name)?)),
+        _ => match multicast::read_v6(target, name) {
+            Some(number) => number,
+            None => i32::from(settings.has(flag(name)?)),
+        },
     };
     Ok(show_integer(value, integer))
 }
 
 pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<()> {
+    if let Some(done) = multicast::write_v6(target, name, value) {
+        return done;
+    }
     let settings = &target.shared.settings;
     let number = integer(value)?;
     match name {

@@ -13,6 +13,9 @@
 //! | | `IP_MTU` | to be read, of what is connected |
 //! | | `IP_MTU_DISCOVER`, `IP_RECVERR` | has effect on datagrams |
 //! | | `IP_RECVTTL`, `IP_RECVTOS`, `IP_PKTINFO` | has effect on datagrams, see [`Control`](crate::Control) |
+//! | | `IP_MULTICAST_TTL`, `IP_MULTICAST_LOOP`, `IP_MULTICAST_IF`, `IP_MULTICAST_ALL` | has effect on datagrams |
+//! | | `IP_ADD_MEMBERSHIP`, `IP_DROP_MEMBERSHIP`, `IP_ADD_SOURCE_MEMBERSHIP`, `IP_DROP_SOURCE_MEMBERSHIP`, `IP_BLOCK_SOURCE`, `IP_UNBLOCK_SOURCE` | to be set, on datagram sockets |
+//! | both | `MCAST_JOIN_GROUP`, `MCAST_LEAVE_GROUP`, `MCAST_JOIN_SOURCE_GROUP`, `MCAST_LEAVE_SOURCE_GROUP`, `MCAST_BLOCK_SOURCE`, `MCAST_UNBLOCK_SOURCE` | to be set, on datagram sockets |
 //! | `IPPROTO_TCP` | `TCP_NODELAY`, `TCP_CORK`, `TCP_QUICKACK` | has effect |
 //! | | `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT`, `TCP_USER_TIMEOUT` | has effect |
 //! | | `TCP_SYNCNT`, `TCP_DEFER_ACCEPT`, `TCP_LINGER2` | has effect |
@@ -22,6 +25,8 @@
 //! | | `IPV6_UNICAST_HOPS`, `IPV6_TCLASS` | has effect; TCP keeps the bits of ECN to itself |
 //! | | `IPV6_MTU_DISCOVER`, `IPV6_DONTFRAG`, `IPV6_RECVERR`, `IPV6_MTU` | has effect on datagrams; the last shows the path's |
 //! | | `IPV6_RECVHOPLIMIT`, `IPV6_RECVTCLASS`, `IPV6_RECVPKTINFO` | has effect on datagrams, see [`Control`](crate::Control) |
+//! | | `IPV6_MULTICAST_HOPS`, `IPV6_MULTICAST_LOOP`, `IPV6_MULTICAST_IF`, `IPV6_MULTICAST_ALL` | has effect on datagrams |
+//! | | `IPV6_ADD_MEMBERSHIP`, `IPV6_DROP_MEMBERSHIP` | to be set, on datagram sockets |
 //! | any other | | `ENOPROTOOPT`; reading at a level that the socket does not have: `EOPNOTSUPP` for IPv4 |
 //!
 //! The rings of a connection grow by themselves, to [`MAX_BUFFER`] at most, unless their size was set.
@@ -31,6 +36,7 @@
 
 mod ip;
 mod ipv6;
+mod multicast;
 mod settings;
 mod socket;
 mod tcp;

@@ -81,7 +81,7 @@ pub(crate) struct Settings {
     /// The options of TCP that are numbers, by [`Number`].
     numbers: [AtomicI32; 8],
     /// Those of IP and UDP, by [`IpNumber`].
-    ip_numbers: [AtomicI32; 7],
+    ip_numbers: [AtomicI32; 15],
 }
 
 /// An option of IP or UDP that is a number, as getsockopt(2) shows it, but for -1: what the system has.
@@ -101,6 +101,22 @@ pub(crate) enum IpNumber {
     DiscoveryV6,
     /// `UDP_SEGMENT`; 0 for none.
     DatagramSize,
+    /// `IP_MULTICAST_TTL`.
+    GroupTtl,
+    /// `IP_MULTICAST_LOOP`.
+    GroupLoop,
+    /// `IP_MULTICAST_ALL`.
+    GroupAll,
+    /// `IP_MULTICAST_IF`: the bytes of the address.
+    GroupSource,
+    /// `IPV6_MULTICAST_HOPS`.
+    GroupHops,
+    /// `IPV6_MULTICAST_LOOP`.
+    GroupLoopV6,
+    /// `IPV6_MULTICAST_ALL`.
+    GroupAllV6,
+    /// `IPV6_MULTICAST_IF`.
+    GroupInterfaceV6,
 }
 
 /// An option of TCP that is a number, tcp(7).
@@ -136,8 +152,8 @@ impl Settings {
             send_buffer: shown(options.send_buffer),
             linger: AtomicI64::new(-1),
             numbers: Default::default(),
-            // Nothing set, no differentiated service, IP_PMTUDISC_WANT.
-            ip_numbers: [-1, 0, 1, -1, 0, 1, 0].map(AtomicI32::new),
+            // Nothing set, no differentiated service, IP_PMTUDISC_WANT; to groups one hop, and back to members here.
+            ip_numbers: [-1, 0, 1, -1, 0, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0].map(AtomicI32::new),
         };
         settings.set(Flag::ReuseAddress, options.reuse_address);
         settings.set(Flag::Broadcast, options.broadcast);

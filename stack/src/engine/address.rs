@@ -269,6 +269,7 @@ impl Engine {
             }
             known.address_deadline = known.addresses.iter().filter_map(|address| address.deadline(now)).min();
         }
+        self.own_groups_changed(now, interface);
         self.configuration_changed();
     }
 }

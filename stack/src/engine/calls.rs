@@ -148,7 +148,10 @@ impl Engine {
             Role::Fresh | Role::Datagram(_) => {}
         }
         let mut remote = canonical(endpoint.family, endpoint.options.v6_only, peer)?;
-        let hop = self.route_out(remote.ip(), scope_of(&peer))?;
+        let (options, bound) = (endpoint.options.multicast, endpoint.bound.map(|bound| bound.0));
+        let from = bound.unwrap_or_else(|| wildcard(endpoint.family).ip());
+        let scope = scope_of(&peer).or_else(|| self.group_scope(&options, from, remote.ip()));
+        let hop = self.route_out(remote.ip(), scope)?;
         if remote.ip().is_unspecified() {
             remote.set_ip(hop.next);
         }
@@ -402,6 +405,7 @@ impl Engine {
                 self.forget(id);
             }
             Some(Role::Datagram(_)) => {
+                self.leave_all_groups(now, id);
                 if let Some(Endpoint { bound: Some((_, port)), kind, .. }) = self.endpoints.get(id) {
                     let key = (protocol(*kind), *port);
                     if let Some(ids) = self.datagrams.get_mut(&key) {
@@ -418,7 +422,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn endpoint(&self, id: EndpointId) -> Result<&Endpoint, Error> {
+    pub(crate) fn endpoint(&self, id: EndpointId) -> Result<&Endpoint, Error> {
         if self.down {
             return Err(Error::NetworkDown);
         }

@@ -66,6 +66,10 @@ pub struct Counters {
     pub fragment_fails: u64,
     /// Fragments sent (`FragCreates`).
     pub fragment_creates: u64,
+    /// Questions of routers about memberships of groups.
+    pub group_queries_in: u64,
+    /// Reports of such memberships sent.
+    pub group_reports_out: u64,
     /// TCP segments received.
     pub tcp_in: u64,
     /// TCP segments that contradict themselves, or have a wrong checksum (`InErrs` of RFC 4022).

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::ip_options::IpOptions;
+use crate::multicast::MulticastOptions;
 use crate::net::route::InterfaceId;
 use crate::tcp::keepalive::KeepAlive;
 use crate::tcp::recovery::CongestionControl;
@@ -119,6 +120,8 @@ pub struct Options {
     pub datagram_size: Option<NonZeroU16>,
     /// What its IP headers say.
     pub ip: IpOptions,
+    /// How datagrams go to groups and come from them.
+    pub multicast: MulticastOptions,
 }
 
 impl Options {
@@ -164,6 +167,7 @@ impl Default for Options {
             fin_timeout: Some(Self::FIN_TIMEOUT),
             datagram_size: None,
             ip: IpOptions::default(),
+            multicast: MulticastOptions::default(),
         }
     }
 }

@@ -24,6 +24,10 @@ impl Engine {
         self.forwarding = on;
         self.redirects.clear();
         self.routes_version += 1;
+        // A router is a member of the groups of routers.
+        for index in 1..self.interfaces.len() {
+            self.own_groups_changed(Instant::ZERO, InterfaceId(u32::try_from(index).unwrap_or(u32::MAX)));
+        }
     }
 
     /// Whether a router takes a packet that came to it alone for one to be forwarded: its destination is one station, and

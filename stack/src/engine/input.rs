@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use super::Engine;
-use super::interface::{LOOPBACK, is_all_routers};
+use super::interface::LOOPBACK;
 use super::report::Saying;
 use crate::link::{Checksum, Frame};
+use crate::multicast::IGMP;
 use crate::net::extension::NO_NEXT_HEADER;
 use crate::net::icmp_error::Complaint;
 use crate::net::ip::{Malformed, Packet};
@@ -54,6 +55,13 @@ impl Engine {
         self.handle_packet(now, LOOPBACK, frame, true, None);
     }
 
+    /// Takes in a packet to a group that this stack sent over an interface, for its own members there.
+    pub(super) fn handle_looped(&mut self, now: Instant, interface: InterfaceId, frame: &Frame) {
+        if let Ok(packet) = Packet::parse(frame.bytes()) {
+            self.dispatch(now, interface, &packet, frame, false, None);
+        }
+    }
+
     /// Takes in the packet in a frame. `unicast`: its Ethernet destination is this host alone.
     fn handle_packet(
         &mut self,
@@ -76,7 +84,7 @@ impl Engine {
         if !self.is_plausible(interface, &packet) && !self.is_rival(interface, &packet, frame.bytes()) {
             self.counters.not_for_us += 1;
             // RFC 4293: the destination was not valid to be received here. Of sources that lie it says nothing.
-            self.counters.address_errors += u64::from(!self.is_to_us(interface, packet.destination));
+            self.counters.address_errors += u64::from(!self.is_to_us(interface, &packet));
             return;
         }
         let to_one = unicast && self.is_local(packet.destination);
@@ -127,6 +135,7 @@ impl Engine {
             // RFC 9293 section 3.10.7: a SYN to many is nobody's.
             checksum::TCP => self.counters.not_for_us += 1,
             checksum::UDP => self.handle_udp(now, interface, packet, frame, to_one),
+            IGMP if packet.destination.is_ipv4() => self.handle_igmp(now, interface, packet, frame.bytes()),
             checksum::ICMP if packet.destination.is_ipv4() => {
                 self.handle_icmp(now, interface, packet, frame.bytes(), to_one);
             }
@@ -158,16 +167,16 @@ impl Engine {
         };
         // A packet from one of our addresses comes from us or is forged.
         let forged = interface != LOOPBACK && self.is_local(packet.source);
-        source_ok && !forged && self.is_to_us(interface, packet.destination)
+        source_ok && !forged && self.is_to_us(interface, packet)
     }
 
-    /// Whether what is sent there is for this host, alone or among others.
-    fn is_to_us(&self, interface: InterfaceId, destination: IpAddr) -> bool {
+    /// Whether a packet is sent to this host, alone or among others.
+    fn is_to_us(&self, interface: InterfaceId, packet: &Packet) -> bool {
         let own = &self.interfaces[interface.0 as usize];
-        match destination {
+        match packet.destination {
             destination if interface != LOOPBACK && destination.is_loopback() => false,
             destination if destination.is_multicast() => {
-                own.hears_group(destination) || (self.forwarding && is_all_routers(destination))
+                self.hears_group(interface, destination, packet.source, packet.protocol)
             }
             IpAddr::V4(destination) if own.is_broadcast(destination) => true,
             destination => self.is_local(destination),

@@ -123,9 +123,9 @@ impl Interface {
     }
 }
 
-/// Whether the group is that of all routers on the link (RFC 1112, IANA; RFC 4291 section 2.7.1).
-pub(crate) fn is_all_routers(group: IpAddr) -> bool {
-    group == Ipv4Addr::new(224, 0, 0, 2) || group == ALL_ROUTERS
+/// The groups of all routers on the link (RFC 1112, IANA; RFC 4291 section 2.7.1).
+pub(crate) fn all_routers() -> [IpAddr; 2] {
+    [Ipv4Addr::new(224, 0, 0, 2).into(), ALL_ROUTERS.into()]
 }
 
 /// Whether an address is valid on its link only.

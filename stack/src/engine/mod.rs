@@ -38,6 +38,7 @@ use self::timer::Timers;
 use crate::datagram::Datagram;
 use crate::error::Error;
 use crate::link::Frame;
+use crate::multicast::Multicast;
 use crate::net::cidr::Cidr;
 use crate::net::identification::Identifications;
 use crate::net::mac::Mac;
@@ -103,6 +104,7 @@ pub struct Engine {
     /// Whether packets for others are forwarded.
     pub(crate) forwarding: bool,
     pub(crate) redirects: Redirects,
+    pub(crate) multicast: Multicast,
     pub(crate) counters: Counters,
     /// Whether TCP offers timestamps.
     pub(crate) timestamps: bool,
@@ -178,6 +180,7 @@ impl Engine {
             identifications: Identifications::default(),
             forwarding: false,
             redirects: Redirects::default(),
+            multicast: Multicast::default(),
             counters: Counters::default(),
             timestamps: true,
             down: false,
@@ -206,6 +209,7 @@ impl Engine {
         self.expire_addresses(now);
         self.continue_tests(now);
         self.continue_discovery(now);
+        self.continue_multicast(now);
         self.continue_dhcp4(now);
         self.continue_dhcp6(now);
         for index in 0..self.interfaces.len() {
@@ -244,6 +248,10 @@ impl Engine {
                 self.handle_local(now, &frame);
                 continue;
             }
+            if let Some((interface, frame)) = self.multicast.looped.pop_front() {
+                self.handle_looped(now, interface, &frame);
+                continue;
+            }
             let id = self.transmit.pop_front()?;
             if self.transmit_from(now, id) {
                 self.transmit.push_back(id);
@@ -266,6 +274,7 @@ impl Engine {
         let times = neighbours
             .chain(addresses)
             .chain(self.discovery_deadline())
+            .chain(self.multicast.poll_timeout())
             .chain(self.dhcp4_deadline())
             .chain(self.dhcp6_deadline())
             .chain(fragments)
@@ -337,6 +346,7 @@ impl Engine {
     pub fn is_flushed(&self) -> bool {
         self.out.is_empty()
             && self.local.is_empty()
+            && self.multicast.looped.is_empty()
             && self.endpoints.values().all(|endpoint| match &endpoint.role {
                 Role::Connection(connection) => connection.is_flushed(),
                 _ => true,

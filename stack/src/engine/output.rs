@@ -49,8 +49,10 @@ impl Engine {
             let source = if own { destination } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
             return Ok(Hop { interface: LOOPBACK, next: destination, source });
         }
-        let to_all = destination.is_multicast() || destination == IpAddr::V4(Ipv4Addr::BROADCAST);
-        let (interface, next) = if to_all {
+        let (interface, next) = if destination.is_multicast() {
+            let interface = scope.or_else(|| self.group_interface(destination));
+            (interface.ok_or(Error::NetworkUnreachable)?, destination)
+        } else if destination == IpAddr::V4(Ipv4Addr::BROADCAST) {
             let usable = |interface: &Interface| {
                 interface.usable().any(|address| address.is_ipv4() == destination.is_ipv4())
             };
@@ -194,7 +196,8 @@ impl Engine {
         self.make_marked(packet, Marks { ttl: packet.ttl, ..Marks::USUAL }, len, fill)
     }
 
-    fn make_marked(
+    /// The same with what an application says about the headers.
+    pub(crate) fn make_marked(
         &mut self,
         packet: Outgoing,
         marks: Marks,
@@ -221,7 +224,7 @@ impl Engine {
     }
 
     /// Counts a packet that this host sends.
-    pub(super) fn count_sent(&mut self, protocol: u8, transport: &[u8]) {
+    pub(crate) fn count_sent(&mut self, protocol: u8, transport: &[u8]) {
         self.counters.ip_out += 1;
         let v6 = protocol == checksum::ICMP6;
         if (v6 || protocol == checksum::ICMP)

@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::engine::output::Outgoing;
 use crate::engine::report::Saying;
 use crate::error::Error;
+use crate::multicast::mld;
 use crate::time::Instant;
 
 /// Message types of ICMP for IPv4 (RFC 792).
@@ -100,6 +101,9 @@ impl Engine {
             }
             [ndp::ROUTER_ADVERTISEMENT, ..] if sender.is_some() => {
                 self.handle_router_advertisement(now, interface, (packet.source, packet.ttl), message);
+            }
+            [mld::QUERY | mld::OLDER_REPORT, 0, ..] if sender.is_some() => {
+                self.handle_mld(now, interface, packet, frame);
             }
             [ndp::SOLICITATION | ndp::ADVERTISEMENT, ..] => {
                 if let Some(sender) = sender {

@@ -3,6 +3,8 @@
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use ioth_stack::link::Frame;
 
+use crate::feed::checksum;
+
 const ETHERNET: usize = 14;
 
 /// Panics unless the frame is proper: lengths, checksums, and the MTU where there are no super-frames.
@@ -53,6 +55,9 @@ fn transport(sliced: &SlicedPacket<'_>) {
             assert!(icmp.is_checksum_valid(ip.header().source(), ip.header().destination()));
         }
         (Some(NetSlice::Arp(_)), None) => {}
+        (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Igmp(_))) => {
+            assert_eq!(checksum::sum(ip.payload().payload), 0xffff);
+        }
         // Whoever puts it together checks the sum.
         (Some(NetSlice::Ipv4(ip)), None) if ip.is_payload_fragmented() => {}
         (Some(NetSlice::Ipv6(ip)), None) if ip.is_payload_fragmented() => {}

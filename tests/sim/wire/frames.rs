@@ -158,3 +158,13 @@ impl Tcp {
         }
     }
 }
+
+/// Whether a frame is a message of IGMP or MLD.
+pub(crate) fn is_of_memberships(frame: &[u8]) -> bool {
+    match frame[14] >> 4 {
+        4 => frame[12..14] == [8, 0] && frame[23] == 2,
+        // Behind hop-by-hop options.
+        6 => frame[20] == 0 && frame[54] == 58 && matches!(frame[62], 130..=132 | 143),
+        _ => false,
+    }
+}

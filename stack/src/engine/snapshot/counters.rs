@@ -39,6 +39,8 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         fragment_oks,
         fragment_fails,
         fragment_creates,
+        group_queries_in,
+        group_reports_out,
         tcp_in,
         tcp_errors,
         tcp_bad_checksum,
@@ -92,6 +94,7 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
     icmp.extend([("OutMsgs", icmp_out.messages), ("OutRateLimitGlobal", icmp_limited)]);
     icmp.extend(kinds(&OUT, icmp_out));
     group(f, "Icmp", &icmp)?;
+    group(f, "Groups", &[("InQueries", group_queries_in), ("OutReports", group_reports_out)])?;
     // RFC 4022: tcpCurrEstab counts ESTABLISHED and CLOSE-WAIT, tcpOutSegs not what was sent before.
     let open = [State::Established, State::CloseWait].map(|state| {
         let connections = snapshot.sockets_in(state).filter(|socket| socket.tcp.is_some());
