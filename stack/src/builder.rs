@@ -97,7 +97,10 @@ impl Builder {
         }
         let busy_poll = config.busy_poll.unwrap_or_default();
         let linger = config.linger.unwrap_or(DEFAULT_LINGER);
-        let asks = config.interfaces.iter().any(|settings| settings.dhcp || settings.dhcp6.is_some());
+        let asks = config
+            .interfaces
+            .iter()
+            .any(|settings| settings.dhcp || settings.auto || settings.dhcp6.is_some());
         let wait = config.wait.unwrap_or(if asks { DEFAULT_WAIT_DHCP } else { DEFAULT_WAIT });
         let shared = Shared::new(&self.runtime, self.name, engine, links, busy_poll, linger)
             .map_err(|error| system_error("descriptors for the stack", error))?;

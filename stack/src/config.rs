@@ -13,6 +13,9 @@
 //! | `dad` | `off`, `optimistic`, `strict` | whether its addresses are tested for duplicates, and used meanwhile: [`Testing`] |
 //! | `dhcp` (`dhcp4`, `dhcpv4`) | nothing | a DHCP server gives it an address, routes, name servers |
 //! | `dhcp6` (`dhcpv6`) | nothing, or `stateless` | a DHCPv6 server gives it addresses and name servers, or these alone: [`Dhcp6`] |
+//! | `auto4` | nothing | as `dhcp` |
+//! | `auto6` | nothing | as `slaac`, and `dhcp6` as far as routers say that there is a server |
+//! | `auto` | nothing | both; the stack is ready when one family has an address |
 //! | `slaac` | nothing, or `temporary` | routers tell of prefixes, routes, name servers, MTU: [`Slaac`] |
 //! | `neigh` | address@Ethernet address | a neighbour that is not asked for |
 //! | `capture` | file | where its frames are recorded, for Wireshark |
@@ -161,6 +164,10 @@ pub struct InterfaceConfig {
     pub dad: Option<Testing>,
     /// Whether DHCP servers are asked for an address.
     pub dhcp: bool,
+    /// Whether it is configured by whoever is there: DHCP, routers, DHCPv6 if they say so.
+    pub auto: bool,
+    /// The same for IPv6 alone.
+    pub auto6: bool,
     /// What DHCPv6 servers are asked for.
     pub dhcp6: Option<Dhcp6>,
     /// Whether routers are asked for prefixes, routes and name servers.
@@ -218,6 +225,8 @@ impl InterfaceConfig {
         items.extend(self.mtu.map(|mtu| format!("mtu={mtu}")));
         items.extend(self.dad.map(|testing| format!("dad={testing}")));
         items.extend(self.dhcp.then(|| "dhcp".to_owned()));
+        items.extend(self.auto.then(|| "auto".to_owned()));
+        items.extend(self.auto6.then(|| "auto6".to_owned()));
         items.extend(self.dhcp6.map(|wanted| match wanted {
             Dhcp6::Stateful => "dhcp6".to_owned(),
             Dhcp6::Stateless => "dhcp6=stateless".to_owned(),

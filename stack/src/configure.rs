@@ -167,7 +167,8 @@ fn change(context: &mut Context<'_>, old: &Config, new: &Config) -> Result<(), S
                 engine.stop_dhcp4(now, *id);
             }
         }
-        if new.dhcp6 != old.dhcp6 {
+        engine.follow_routers(*id, new.follows);
+        if new.dhcp6 != old.dhcp6 || (old.follows && !new.follows) {
             match new.dhcp6 {
                 Some(wanted) => engine.start_dhcp6(now, *id, wanted == Dhcp6::Stateless),
                 None => engine.stop_dhcp6(now, *id),
@@ -237,6 +238,8 @@ struct Merged {
     mtu: Option<u16>,
     dad: Option<Testing>,
     dhcp: bool,
+    /// Whether routers say whether DHCPv6 is asked.
+    follows: bool,
     dhcp6: Option<Dhcp6>,
     slaac: Option<Slaac>,
 }
@@ -244,14 +247,19 @@ struct Merged {
 impl Merged {
     fn of(config: &Config, position: usize, name: &str) -> Self {
         let all = config.of(position, name);
+        let follows = all.iter().any(|settings| settings.auto || settings.auto6);
         Self {
             addresses: all.iter().flat_map(|settings| settings.addresses.iter().copied()).collect(),
             neighbours: all.iter().flat_map(|settings| settings.neighbours.iter().copied()).collect(),
             mtu: all.iter().find_map(|settings| settings.mtu),
             dad: all.iter().find_map(|settings| settings.dad),
-            dhcp: all.iter().any(|settings| settings.dhcp),
+            dhcp: all.iter().any(|settings| settings.dhcp || settings.auto),
+            follows,
             dhcp6: all.iter().find_map(|settings| settings.dhcp6),
-            slaac: all.iter().find_map(|settings| settings.slaac),
+            slaac: all
+                .iter()
+                .find_map(|settings| settings.slaac)
+                .or_else(|| follows.then_some(Slaac::Stable)),
         }
     }
 }

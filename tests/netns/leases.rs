@@ -14,6 +14,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ioth_tests::tests![
         dnsmasq_gives_everything_and_gets_it_back,
         dnsmasq_gives_information_alone,
+        auto_takes_what_there_is,
         a_lease_is_renewed_and_ends_with_its_server,
         a_lease_of_dhcpv6_is_renewed_rebound_and_ends,
         a_taken_address_is_declined,
@@ -156,6 +157,35 @@ fn dnsmasq_gives_everything_and_gets_it_back(home: &Net) -> Result<()> {
     drop((stream, stack));
     let released = server.wait_for_line("DHCPRELEASE(br0)")?;
     ensure!(!released.contains(&four.to_string()), "{released}");
+    Ok(())
+}
+
+fn auto_takes_what_there_is(home: &Net) -> Result<()> {
+    network(home)?;
+    let (_server, _leases) = dnsmasq(
+        home,
+        "auto",
+        "--enable-ra --dhcp-range=10.9.0.50,10.9.0.99,2m --dhcp-range=fd09::50,fd09::99,slaac,64,2m",
+    )?;
+    let stack = Stack::new("tap://t0", "auto")?;
+    let of = |shown: &Snapshot, origin, v6| {
+        let all = shown.addresses.iter().filter(|known| known.origin == origin);
+        all.filter(|known| known.cidr.address().is_ipv6() == v6).count()
+    };
+    let lent = |shown: &Snapshot| {
+        (
+            of(shown, Origin::Advertised, true),
+            of(shown, Origin::Leased, true),
+            of(shown, Origin::Leased, false),
+        )
+    };
+    // Ready as soon as one family is.
+    ensure!(lent(&stack.snapshot()?) != (0, 0, 0), "{}", stack.snapshot()?);
+    until(&stack, Duration::from_secs(20), "an address of each kind", |shown| lent(shown) == (1, 1, 1))?;
+    // Where there is nobody, it says so.
+    let other = Stack::new("switch://nobody", "auto,wait=1s");
+    let message = other.err().context("it was made")?.to_string();
+    ensure!(message.contains("within 1s"), "{message}");
     Ok(())
 }
 

@@ -424,6 +424,23 @@ fn a_flood_of_advertisements_is_bounded() {
 }
 
 #[test]
+fn routers_say_whether_dhcpv6_is_asked_rfc_4861_4_2() {
+    // SOLICIT and INFORMATION-REQUEST (RFC 8415 section 7.3).
+    for (flags, follow, asked) in
+        [(0x80, true, Some(1)), (0x40, true, Some(11)), (0, true, None), (0x80, false, None)]
+    {
+        let (mut wire, a) = listening(false);
+        wire[a].follow_routers(ETH, follow);
+        hear(&mut wire, a, &Said { flags, ..Said::router(1800) });
+        wire.record.clear();
+        wire.run(5 * SECOND);
+        let to_servers =
+            wire.record.iter().find(|sent| sent.bytes.get(56..58) == Some(&547u16.to_be_bytes()));
+        assert_eq!(to_servers.map(|sent| sent.bytes[62]), asked, "{flags:x} {follow}");
+    }
+}
+
+#[test]
 fn what_was_learned_is_forgotten() {
     let (mut wire, a) = listening(true);
     hear(&mut wire, a, &Said::router(1800).prefix("2001:db8::/64", BOTH, 3600, 1800));

@@ -82,7 +82,9 @@ impl Parser {
             "mac" | "macaddr" => item.set(&mut self.interface().mac, mac),
             "mtu" => item.set(&mut self.interface().mtu, mtu),
             "dad" => item.set(&mut self.interface().dad, testing),
-            "dhcp" | "dhcp4" | "dhcpv4" => item.switch(&mut self.interface().dhcp),
+            "auto" => item.switch(&mut self.interface().auto),
+            "auto6" => item.switch(&mut self.interface().auto6),
+            "dhcp" | "dhcp4" | "dhcpv4" | "auto4" => item.switch(&mut self.interface().dhcp),
             "dhcp6" | "dhcpv6" => item.set_or(&mut self.interface().dhcp6, Dhcp6::Stateful, dhcp6),
             "slaac" => item.set_or(&mut self.interface().slaac, Slaac::Stable, slaac),
             "neigh" => item.collect(&mut self.interface().neighbours, neighbour),
@@ -357,13 +359,16 @@ fn parse<T: FromStr<Err: ToString>>(value: &str) -> Result<T, Problem> {
 }
 
 /// The keys, as errors list them.
-const KEYS: [&str; 28] = [
+const KEYS: [&str; 31] = [
     "iface",
     "ip",
     "mac",
     "macaddr",
     "mtu",
     "dad",
+    "auto",
+    "auto4",
+    "auto6",
     "dhcp",
     "dhcp4",
     "dhcpv4",
@@ -388,7 +393,6 @@ const KEYS: [&str; 28] = [
     "linger",
 ];
 /// Keys of iothconf that mean nothing here yet. An error is better than an interface without an address.
-const NOT_YET: [&str; 10] =
-    ["rd", "rd6", "auto", "auto4", "auto6", "eth", "stack", "vnl", "debug", "ifindex"];
+const NOT_YET: [&str; 7] = ["rd", "rd6", "eth", "stack", "vnl", "debug", "ifindex"];
 const NOT_SET: &str = "nothing to undo: it was not set before";
 const NO_HOST: &str = "no host can have that address";

@@ -37,6 +37,8 @@ fn every_key_has_its_place() {
             dad: Some(Testing::Strict),
             dhcp: true,
             dhcp6: Some(Dhcp6::Stateless),
+            auto: false,
+            auto6: false,
             slaac: Some(Slaac::Stable),
             neighbours: vec![(ip("10.0.0.9"), Mac::new([2, 0, 0, 0, 0, 9]))],
             capture: Some("/tmp/a=b.pcapng".into()),
@@ -155,8 +157,8 @@ fn errors_name_the_key_and_the_value() {
     );
     assert_eq!(
         error("colour=blue"),
-        "bad configuration colour=blue: unknown key; the keys are iface ip mac macaddr mtu dad dhcp dhcp4 dhcpv4 dhcp6 \
-         dhcpv6 slaac neigh capture impair gw route forward dns domain resolve host hosts fqdn identity busy_poll wait linger"
+        "bad configuration colour=blue: unknown key; the keys are iface ip mac macaddr mtu dad auto auto4 auto6 dhcp dhcp4 \
+         dhcpv4 dhcp6 dhcpv6 slaac neigh capture impair gw route forward dns domain resolve host hosts fqdn identity busy_poll wait linger"
     );
     assert!(error("-x").starts_with("bad configuration -x=: unknown key"));
     assert!(error("IP=10.0.0.2/24").contains("unknown key"));
@@ -165,7 +167,7 @@ fn errors_name_the_key_and_the_value() {
 
 #[test]
 fn keys_of_iothconf_that_are_not_built_say_so() {
-    let keys = "rd rd6 auto auto4 auto6 eth stack vnl debug ifindex";
+    let keys = "rd rd6 eth stack vnl debug ifindex";
     for key in keys.split(' ') {
         for item in [key.to_owned(), format!("-{key}"), format!("{key}=1")] {
             assert!(error(&item).ends_with(": this version does not have it"), "{item}");
@@ -277,6 +279,7 @@ fn item() -> impl Strategy<Value = String> {
         (any::<IpAddr>(), any::<[u8; 6]>())
             .prop_map(|(address, octets)| format!("neigh={address}@{}", Mac::new(octets))),
         "slaac(=temporary)?",
+        "auto[46]?",
         "dhcp(4|v4)?",
         "dhcp(6|v6)(=stateless)?",
         "fqdn=[a-c.]{1,5}",
@@ -293,7 +296,7 @@ fn item() -> impl Strategy<Value = String> {
         "[^,]{1,10}".prop_map(|file| format!("capture={file}")),
         (any::<u64>(), "(ns|us|ms|s)").prop_map(|(count, unit)| format!("linger={count}{unit}")),
         (0u64..5_000, "(ns|us|ms|s)").prop_map(|(count, unit)| format!("busy_poll={count}{unit}")),
-        "-(ip|gw|mac|mtu|dns|domain|iface|capture|route|forward|linger|dad|neigh|wait|slaac|dhcp|dhcp6|fqdn|identity|resolve|hosts?)(=[abc])?",
+        "-(ip|gw|mac|mtu|dns|domain|iface|capture|route|forward|linger|dad|neigh|wait|slaac|dhcp|dhcp6|auto6?|fqdn|identity|resolve|hosts?)(=[abc])?",
     ]
 }
 

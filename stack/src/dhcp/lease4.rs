@@ -155,9 +155,10 @@ impl Engine {
     #[must_use]
     pub fn unleased4(&self) -> Option<&str> {
         let waits = self.interfaces.iter().find(|own| {
-            own.leased4
-                .as_ref()
-                .is_some_and(|leased| leased.used.as_ref().is_none_or(|used| !own.has(used.cidr.address())))
+            !own.is_served()
+                && own.leased4.as_ref().is_some_and(|leased| {
+                    leased.used.as_ref().is_none_or(|used| !own.has(used.cidr.address()))
+                })
         });
         waits.map(|own| own.name.as_str())
     }

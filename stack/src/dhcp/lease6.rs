@@ -125,11 +125,12 @@ impl Engine {
     #[must_use]
     pub fn unleased6(&self) -> Option<(&str, bool)> {
         let waits = self.interfaces.iter().find(|own| {
-            own.leased6.as_ref().is_some_and(|leased| {
-                !leased.informed
-                    || !(leased.client.stateless
-                        || leased.addresses.iter().any(|address| own.has((*address).into())))
-            })
+            !own.is_served()
+                && own.leased6.as_ref().is_some_and(|leased| {
+                    !leased.informed
+                        || !(leased.client.stateless
+                            || leased.addresses.iter().any(|address| own.has((*address).into())))
+                })
         });
         waits.map(|own| {
             let stateless = own.leased6.as_ref().is_some_and(|leased| leased.client.stateless);

@@ -47,6 +47,8 @@ pub(crate) struct Interface {
     pub(crate) mtu_v6: Option<u16>,
     /// While it learns from routers.
     pub(crate) discovery: Option<Box<Discovery>>,
+    /// Whether DHCPv6 is asked when routers say that there is a server.
+    pub(crate) follows: bool,
     /// While it has a lease, or asks for one.
     pub(crate) leased4: Option<Box<Leased4>>,
     pub(crate) leased6: Option<Box<Leased6>>,
@@ -70,6 +72,7 @@ impl Interface {
             testing: Testing::Off,
             mtu_v6: None,
             discovery: None,
+            follows: false,
             leased4: None,
             leased6: None,
             removed: false,
@@ -96,6 +99,12 @@ impl Interface {
     /// The addresses that it may use.
     pub(crate) fn usable(&self) -> impl Iterator<Item = IpAddr> {
         self.addresses.iter().filter(|address| address.is_usable()).map(Address::ip)
+    }
+
+    /// Whether it is configured by whoever is there, and somebody was.
+    pub(crate) fn is_served(&self) -> bool {
+        let lent = |origin| matches!(origin, Origin::Leased | Origin::Advertised | Origin::Temporary);
+        self.follows && self.addresses.iter().any(|own| own.is_usable() && lent(own.origin))
     }
 
     /// Whether `address` is one of ours.

@@ -70,6 +70,13 @@ impl Engine {
         }));
     }
 
+    /// Whether servers of DHCPv6 are asked when a router says that there are any (RFC 4861 section 4.2, the flags M and O).
+    pub fn follow_routers(&mut self, interface: InterfaceId, follow: bool) {
+        if let Some(own) = self.interfaces.get_mut(interface.0 as usize) {
+            own.follows = follow;
+        }
+    }
+
     /// Forgets what was learned, with the addresses made from it.
     pub fn stop_discovery(&mut self, now: Instant, interface: InterfaceId) {
         let own = self.interfaces.get_mut(interface.0 as usize);
@@ -91,9 +98,10 @@ impl Engine {
     #[must_use]
     pub fn undiscovered(&self) -> Option<&str> {
         let waits = self.interfaces.iter().find(|own| {
-            own.discovery
-                .as_ref()
-                .is_some_and(|discovery| !discovery.addresses.all().any(|address| own.has(address.into())))
+            !own.is_served()
+                && own.discovery.as_ref().is_some_and(|discovery| {
+                    !discovery.addresses.all().any(|address| own.has(address.into()))
+                })
         });
         waits.map(|own| own.name.as_str())
     }
@@ -131,12 +139,17 @@ impl Engine {
             self.interfaces[interface.0 as usize].neighbours.set_reachable_time(reachable.mul_f64(factor));
         }
         self.hear_router(now, interface, &mut discovery, router, &said);
+        let (managed, other) = (said.managed, said.other);
         for information in said.information {
             self.hear_information(now, interface, &mut discovery, router, information);
         }
         self.tell_resolvers(interface, &discovery);
         self.routes_changed();
         self.keep(interface, discovery);
+        // RFC 4861 section 4.2: what else there is, and where.
+        if self.interfaces[interface.0 as usize].follows && (managed || other) {
+            self.start_dhcp6(now, interface, !managed);
+        }
     }
 
     /// RFC 4861 section 6.3.4: the router itself.
