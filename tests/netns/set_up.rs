@@ -64,7 +64,9 @@ fn wrong_strings_name_the_key_and_the_value(_: &Net) -> Result<()> {
         ("switch://lab?impair=delay:9", "", "delay:9"),
         ("switch://lab", "colour=red", "colour"),
         ("switch://lab", "iface=eth7,ip=10.0.0.2/24", "eth7"),
-        ("switch://lab", "dhcp", "dhcp"),
+        ("switch://lab", "dhcp,wait=100ms", "dhcp"),
+        ("switch://lab", "dhcp6=on", "dhcp6=on"),
+        ("switch://lab", "slaac,wait=100ms", "slaac"),
         ("netns:nowhere", "", "nowhere"),
     ];
     for (vnl, config, named) in cases {

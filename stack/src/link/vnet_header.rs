@@ -19,6 +19,10 @@ const GSO_ECN: u8 = 0x80;
 
 const ETHERNET: usize = 14;
 const TCP_MIN: usize = 20;
+/// The smallest segment of an honest super-frame: `TCP_MIN_GSO_SIZE` of Linux. Every piece costs a buffer.
+const SEGMENT_MIN: u16 = 8;
+/// The longest headers of one, which every piece repeats: Ethernet, and IPv6 with room for extensions, and TCP.
+const HEADERS_MAX: usize = 512;
 
 /// What the header says about the frame behind it. `None` for a header that contradicts the frame or
 /// asks for what nobody announced to understand; such a frame is to be dropped.
@@ -53,7 +57,7 @@ pub(super) fn parse(header: &[u8; HEADER_LEN], frame: &[u8]) -> Option<(Checksum
         Checksum::Verified | Checksum::Unverified => tcp_offset(kind, frame)?,
     };
     let header_len = transport + tcp_header_len(frame.get(transport..)?)?;
-    if gso_size == 0 || header_len > frame.len() {
+    if gso_size < SEGMENT_MIN || header_len > frame.len().min(HEADERS_MAX) {
         return None;
     }
     let header_len = u16::try_from(header_len).ok()?;
@@ -174,6 +178,7 @@ mod tests {
         refused(1, &[3]); // UDP fragmentation
         refused(1, &[5]); // UDP segmentation
         refused(4, &0_u16.to_ne_bytes());
+        refused(4, &(SEGMENT_MIN - 1).to_ne_bytes());
         refused(6, &0_u16.to_ne_bytes());
         refused(6, &150_u16.to_ne_bytes());
         refused(8, &u16::MAX.to_ne_bytes());
