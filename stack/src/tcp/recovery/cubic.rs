@@ -7,6 +7,10 @@ use crate::time::Instant;
 /// RFC 9438 section 4.1.
 const C: f64 = 0.4;
 const BETA: f64 = 0.7;
+/// A window that has grown so much since it was reduced is one of its own.
+const REGROWN: f64 = 1.1;
+/// So many reductions may follow one: others overflow a path for no longer.
+const MOST_REPEATS: u32 = 3;
 
 /// The state of an epoch. Windows are in segments.
 #[derive(Clone, Copy, Debug)]
@@ -21,20 +25,33 @@ pub(super) struct Cubic {
     w_est: f64,
     /// The window before the reduction, up to which Reno is outdone.
     prior: f64,
+    /// The window after it, and how many reductions followed before it had grown again.
+    reduced: f64,
+    repeats: u32,
 }
 
 impl Cubic {
     pub(super) const fn new() -> Self {
-        Self { w_max: 0.0, k: 0.0, epoch: None, w_est: 0.0, prior: 0.0 }
+        Self { w_max: 0.0, k: 0.0, epoch: None, w_est: 0.0, prior: 0.0, reduced: 0.0, repeats: 0 }
     }
 
     /// The window after a loss at `window` segments (RFC 9438 section 4.6 and 4.7).
+    ///
+    /// Somebody else's slow start overflows the path for several round trips, and a loss in each of them reduces the window
+    /// again and again. That says how much is lost, not how much there is room for: where the window goes back to is where
+    /// it was before the first of these losses. Otherwise who left slow start in time would have less for a minute.
     pub(super) fn reduced(&mut self, window: f64) -> f64 {
-        self.prior = window;
-        // Fast convergence: others want more.
-        self.w_max = if window < self.w_max { window * (1.0 + BETA) / 2.0 } else { window };
+        if window < self.reduced * REGROWN && self.repeats < MOST_REPEATS {
+            self.repeats += 1;
+        } else {
+            self.repeats = 0;
+            self.prior = window;
+            // Fast convergence: others want more.
+            self.w_max = if window < self.w_max { window * (1.0 + BETA) / 2.0 } else { window };
+        }
         self.epoch = None;
-        window * BETA
+        self.reduced = window * BETA;
+        self.reduced
     }
 
     /// Time during which nothing was to be sent does not count (RFC 9438 section 5.8).
@@ -137,5 +154,17 @@ mod tests {
         cubic.reduced(1000.0);
         cubic.reduced(800.0);
         assert!((cubic.w_max - 680.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn losses_in_a_row_are_one() {
+        let mut cubic = Cubic::new();
+        for (window, reduced) in [(1000.0, 700.0), (710.0, 497.0), (500.0, 350.0), (350.0, 245.0)] {
+            assert!((cubic.reduced(window) - reduced).abs() < 1e-9);
+            assert!((cubic.w_max - 1000.0).abs() < 1e-9);
+        }
+        // No longer than others may overflow a path.
+        cubic.reduced(245.0);
+        assert!((cubic.w_max - 208.25).abs() < 1e-9);
     }
 }
