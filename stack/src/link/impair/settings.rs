@@ -128,7 +128,9 @@ impl fmt::Display for Impairments {
             (self.queue != QUEUE).then(|| format!("queue:{}", self.queue)),
             (self.seed > 0).then(|| format!("seed:{}", self.seed)),
         ];
-        f.write_str(&items.into_iter().flatten().collect::<Vec<_>>().join(","))
+        let text = items.into_iter().flatten().collect::<Vec<_>>().join(",");
+        // An item without a value is none.
+        f.write_str(if text.is_empty() { "loss:0%" } else { &text })
     }
 }
 
@@ -193,7 +195,8 @@ mod tests {
             "loss:0.0001%,queue:65536"
         );
         assert_eq!("".parse(), Ok(Impairments::none()));
-        assert_eq!(Impairments::none().to_string(), "");
+        assert_eq!(Impairments::none().to_string(), "loss:0%");
+        assert_eq!("loss:0%".parse(), Ok(Impairments::none()));
         assert_eq!(show_rate(1_500), "1500bit");
     }
 
