@@ -10,6 +10,8 @@ use ioth::net::{TcpListener, TcpStream};
 use ioth::snapshot::{Origin, Snapshot};
 use ioth_tests::netns::{Net, Process, Test, need};
 
+use crate::waiting::until;
+
 pub(crate) fn tests() -> Vec<Test> {
     ioth_tests::tests![
         a_router_gives_everything_and_takes_it_back,
@@ -71,19 +73,6 @@ fn global(shown: &Snapshot, origin: Origin) -> Vec<IpAddr> {
 fn gateway(shown: &Snapshot, destination: &str) -> Option<u32> {
     let routes = shown.routes.iter().filter(|route| route.gateway.is_some());
     routes.filter(|route| route.destination.to_string() == destination).map(|route| route.metric).next()
-}
-
-/// Waits for something that a snapshot shows.
-fn until(stack: &Stack, limit: Duration, what: &str, done: impl Fn(&Snapshot) -> bool) -> Result<Duration> {
-    let start = Instant::now();
-    loop {
-        let shown = stack.snapshot()?;
-        if done(&shown) {
-            return Ok(start.elapsed());
-        }
-        ensure!(start.elapsed() < limit, "{what} did not happen within {limit:?}:\n{shown}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 fn a_router_gives_everything_and_takes_it_back(home: &Net) -> Result<()> {

@@ -10,6 +10,8 @@ use ioth::net::TcpStream;
 use ioth::snapshot::{Origin, Snapshot};
 use ioth_tests::netns::{Net, Process, Test, need};
 
+use crate::waiting::until;
+
 pub(crate) fn tests() -> Vec<Test> {
     ioth_tests::tests![
         dnsmasq_gives_everything_and_gets_it_back,
@@ -97,19 +99,6 @@ fn leased(stack: &Stack) -> Result<Vec<IpAddr>> {
     let shown = stack.snapshot()?;
     let given = shown.addresses.iter().filter(|known| known.origin == Origin::Leased);
     Ok(given.map(|known| known.cidr.address()).collect())
-}
-
-/// Waits for something that a snapshot shows.
-fn until(stack: &Stack, limit: Duration, what: &str, done: impl Fn(&Snapshot) -> bool) -> Result<()> {
-    let start = Instant::now();
-    loop {
-        let shown = stack.snapshot()?;
-        if done(&shown) {
-            return Ok(());
-        }
-        ensure!(start.elapsed() < limit, "{what} did not happen within {limit:?}:\n{shown}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 fn has_lease(shown: &Snapshot) -> bool {

@@ -16,6 +16,7 @@ mod set_up;
 mod snapshots;
 mod stacks;
 mod vlans;
+mod waiting;
 
 use std::process::ExitCode;
 

@@ -41,6 +41,14 @@ struct Temporary {
     tries: u8,
 }
 
+impl Stable {
+    /// How long it is valid and preferred yet.
+    fn left(&self, now: Instant) -> (Lifetime, Lifetime) {
+        let left = |until: Option<Instant>| until.map(|until| until - now);
+        (left(self.valid_until), left(self.preferred_until))
+    }
+}
+
 impl Addresses {
     pub(super) const fn new(temporary: bool) -> Self {
         Self { temporary, stable: Vec::new(), temporaries: Vec::new() }
@@ -105,14 +113,15 @@ impl Engine {
 
     fn assign_stable(&mut self, now: Instant, interface: InterfaceId, known: Stable) {
         let Some(cidr) = Cidr::new(known.address.into(), 64) else { return };
+        let (valid, preferred) = known.left(now);
         let _ = self.assign(
             now,
             interface,
             Assignment {
                 cidr,
                 origin: Origin::Advertised,
-                preferred: known.preferred_until.map(|until| until - now),
-                valid: known.valid_until.map(|until| until - now),
+                preferred,
+                valid,
                 // Whether the prefix is on the link is said apart.
                 on_link: false,
             },
@@ -182,8 +191,7 @@ impl Engine {
             addresses.temporaries[at].renew = None;
             let prefix = addresses.temporaries[at].prefix;
             let Some(stable) = addresses.stable.iter().find(|known| known.prefix == prefix) else { continue };
-            let left = |until: Option<Instant>| until.map(|until| until - now);
-            let lifetimes = (left(stable.valid_until), left(stable.preferred_until));
+            let lifetimes = stable.left(now);
             self.make_temporary(now, interface, addresses, prefix, lifetimes, 0);
         }
     }
@@ -208,8 +216,7 @@ impl Engine {
             let stable = addresses.stable.iter().find(|stable| stable.prefix == known.prefix).copied();
             let _ = self.remove_address(now, interface, address.into());
             if let Some(stable) = stable.filter(|_| known.tries < IDGEN_RETRIES) {
-                let left = |until: Option<Instant>| until.map(|until| until - now);
-                let lifetimes = (left(stable.valid_until), left(stable.preferred_until));
+                let lifetimes = stable.left(now);
                 self.make_temporary(now, interface, addresses, known.prefix, lifetimes, known.tries + 1);
             }
         }
