@@ -32,6 +32,7 @@
 //! |---|---|
 //! | stacks, and the default one of a thread | [`Stack`], [`set_default_stack`] |
 //! | the BSD calls, on any descriptor | [`msocket`], [`bind`], [`recv`], … |
+//! | the same calls with addresses of any family | [`any`], [`SockAddr`] |
 //! | data with control messages beside it | [`sendmsg`], [`recvmsg`], [`Control`] |
 //! | the types of [`std::net`] on any stack | [`net`] |
 //! | names of hosts, looked up over the stack | [`Stack::resolve`], [`Stack::reverse`], [`getaddrinfo`], [`getnameinfo`] |
@@ -94,6 +95,7 @@
 //! | a forked child | goes on with its sockets through the parent's stack, while the parent lives; new sockets on it fail with `ENETDOWN`; the child may make stacks of its own |
 
 mod address;
+pub mod any;
 mod arrivals;
 mod close;
 mod connect;
@@ -126,6 +128,7 @@ pub use control::{Control, ExtendedError};
 pub use ioth_stack::snapshot;
 pub use message::{Message, recvmsg, sendmsg};
 pub use resolver::{AddrInfo, GaiError, Hints, getaddrinfo, getnameinfo};
+pub use sockaddr::{LinkAddr, SockAddr};
 pub use socket::{
     accept, accept4, bind, connect, disconnect, getpeername, getsockname, getsockopt, getsockopt_int, listen,
     msocket, read, recv, recvfrom, send, sendto, set_nonblocking, setsockopt, setsockopt_int, shutdown,

@@ -2,8 +2,10 @@
 
 use crate::arrivals::How;
 use crate::control::{self, Control, ExtendedError};
+use crate::datagram;
 use crate::errno::fail;
 use crate::option::Flag;
+use crate::sockaddr::{self, SockAddr};
 use crate::socket::{recv_found, refuse_flags, send_found};
 use crate::state::Shared;
 use crate::sys::constants::{
@@ -11,7 +13,6 @@ use crate::sys::constants::{
 };
 use crate::sys::message as raw;
 use crate::table::{self, Found};
-use crate::{datagram, sockaddr};
 use ioth_stack::net::InterfaceId;
 use ioth_stack::{DatagramOptions, ErrorReport, Family, Kind, Reporter};
 use rustix::io::Errno;
@@ -65,8 +66,18 @@ pub fn sendmsg(
     to: Option<&SocketAddr>,
 ) -> io::Result<usize> {
     let fd = fd.as_fd();
-    let found = table::find(fd)?;
-    let shared = match &found {
+    send_parts(&table::find(fd)?, fd, parts, controls, flags, to)
+}
+
+pub(crate) fn send_parts(
+    found: &Found,
+    fd: BorrowedFd<'_>,
+    parts: &[IoSlice<'_>],
+    controls: &[Control],
+    flags: i32,
+    to: Option<&SocketAddr>,
+) -> io::Result<usize> {
+    let shared = match found {
         Found::Kernel => {
             let name = to.map(sockaddr::encode).unwrap_or_default();
             return raw::send(fd, &name, parts, &control::encode_all(controls), flags);
@@ -77,14 +88,14 @@ pub fn sendmsg(
     if let [part] = parts
         && (controls.is_empty() || shared.kind == Kind::Stream)
     {
-        return send_found(&found, fd, part, flags, to);
+        return send_found(found, fd, part, flags, to);
     }
     let whole = parts.iter().flat_map(|part| part.iter().copied()).collect::<Vec<u8>>();
     if controls.is_empty() || shared.kind == Kind::Stream {
-        return send_found(&found, fd, &whole, flags, to);
+        return send_found(found, fd, &whole, flags, to);
     }
     refuse_flags(shared, flags)?;
-    let Found::Ours(socket) = &found else {
+    let Found::Ours(socket) = found else {
         // The pair has no place for them.
         return fail(Errno::OPNOTSUPP);
     };
@@ -103,15 +114,23 @@ pub fn sendmsg(
 /// As [`recv`](crate::recv()); `EAGAIN` when no error is queued.
 pub fn recvmsg(fd: impl AsFd, parts: &mut [IoSliceMut<'_>], flags: i32) -> io::Result<Message> {
     let fd = fd.as_fd();
-    let found = table::find(fd)?;
+    receive_parts(&table::find(fd)?, fd, parts, flags)
+}
+
+pub(crate) fn receive_parts(
+    found: &Found,
+    fd: BorrowedFd<'_>,
+    parts: &mut [IoSliceMut<'_>],
+    flags: i32,
+) -> io::Result<Message> {
     if matches!(found, Found::Kernel) {
-        return receive_from_kernel(fd, parts, flags);
+        return Ok(receive_from_kernel(fd, parts, flags)?.0);
     }
     if let [part] = parts {
-        return receive(&found, fd, part, flags);
+        return receive(found, fd, part, flags);
     }
     let mut whole = vec![0; parts.iter().map(|part| part.len()).sum()];
-    let message = receive(&found, fd, &mut whole, flags)?;
+    let message = receive(found, fd, &mut whole, flags)?;
     let mut rest = &whole[..];
     for part in parts {
         let (front, behind) = rest.split_at(part.len());
@@ -125,7 +144,7 @@ fn receive(found: &Found, fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> 
     let shared = match found {
         Found::Ours(socket) => &socket.shared,
         Found::Plain(shared) => shared,
-        Found::Kernel => return receive_from_kernel(fd, &mut [IoSliceMut::new(buffer)], flags),
+        Found::Kernel => return Ok(receive_from_kernel(fd, &mut [IoSliceMut::new(buffer)], flags)?.0),
     };
     if shared.kind == Kind::Stream || matches!(found, Found::Plain(_)) {
         // Without room the length of a datagram tells whether it was cut.
@@ -159,18 +178,25 @@ fn receive(found: &Found, fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> 
     })
 }
 
-fn receive_from_kernel(fd: BorrowedFd<'_>, parts: &mut [IoSliceMut<'_>], flags: i32) -> io::Result<Message> {
+/// The message, and its source of whatever family.
+pub(crate) fn receive_from_kernel(
+    fd: BorrowedFd<'_>,
+    parts: &mut [IoSliceMut<'_>],
+    flags: i32,
+) -> io::Result<(Message, Option<SockAddr>)> {
     /// Bytes for control messages, in words.
     const ROOM: usize = 512;
-    let (mut name, mut controls) = ([0; 128], [0u64; ROOM]);
+    let (mut name, mut controls) = ([0; sockaddr::ROOM], [0u64; ROOM]);
     let received = raw::receive(fd, &mut name, parts, &mut controls, flags)?;
     let bytes: Vec<u8> = controls.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    Ok(Message {
+    let from = SockAddr::written(&name, received.name);
+    let message = Message {
         len: received.len,
-        from: name.get(..received.name).and_then(sockaddr::decode),
+        from: from.as_ref().and_then(SockAddr::ip),
         controls: control::decode_all(bytes.get(..received.controls).unwrap_or(&bytes)),
         flags: received.flags,
-    })
+    };
+    Ok((message, from))
 }
 
 /// What control messages say about a datagram to `destination`. As Linux, those of the other family are not looked at, but

@@ -1,6 +1,7 @@
-//! What needs `libc` or `unsafe`: raw options, messages, the urgent mark, the host's resolver, handlers for fork and exit,
+//! What needs `libc` or `unsafe`: raw addresses, options, messages, the urgent mark, the host's resolver, handlers for fork and exit,
 //! SIGPIPE. Everything else of the crate is safe code on rustix.
 
+pub(crate) mod address;
 pub(crate) mod constants;
 pub(crate) mod mark;
 pub(crate) mod message;
