@@ -1,36 +1,46 @@
-//! Frame buffers, used again. Two sizes: one for frames of an ordinary MTU, one for super-frames.
+//! Frame buffers, used again. Three sizes: for frames without data, for frames of an ordinary MTU, for super-frames.
 
 use parking_lot::Mutex;
 
-/// Bytes in a buffer for ordinary frames.
-const SMALL: usize = 2048;
-/// Bytes in a buffer for super-frames.
-const LARGE: usize = 68 * 1024;
-/// Buffers kept for later, of each size. What is beyond goes back to the allocator.
-const KEEP_SMALL: usize = 4096;
-const KEEP_LARGE: usize = 128;
+/// Buffers of one size.
+struct Pool {
+    /// Bytes of each.
+    size: usize,
+    /// Buffers kept for later. What is beyond goes back to the allocator.
+    keep: usize,
+    kept: Mutex<Vec<Box<[u8]>>>,
+}
 
-static SMALL_POOL: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
-static LARGE_POOL: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
+impl Pool {
+    const fn new(size: usize, keep: usize) -> Self {
+        Self { size, keep, kept: Mutex::new(Vec::new()) }
+    }
+}
+
+/// The longest buffer, in bytes.
+const LARGE: usize = 68 * 1024;
+
+static POOLS: [Pool; 3] = [Pool::new(256, 4096), Pool::new(2048, 4096), Pool::new(LARGE, 128)];
 
 /// An initialised buffer of at least `len` bytes.
 pub(super) fn take(len: usize) -> Box<[u8]> {
     assert!(len <= LARGE, "a frame of {len} bytes is longer than any super-frame");
-    let (pool, size) = if len <= SMALL { (&SMALL_POOL, SMALL) } else { (&LARGE_POOL, LARGE) };
+    let [tiny, small, large] = &POOLS;
+    let pool = match len {
+        _ if len <= tiny.size => tiny,
+        _ if len <= small.size => small,
+        _ => large,
+    };
     // try_lock: a child forked while another thread held the lock must not wait for it for ever.
-    let kept = pool.try_lock().and_then(|mut kept| kept.pop());
-    kept.unwrap_or_else(|| vec![0; size].into_boxed_slice())
+    let kept = pool.kept.try_lock().and_then(|mut kept| kept.pop());
+    kept.unwrap_or_else(|| vec![0; pool.size].into_boxed_slice())
 }
 
 /// Takes a buffer back.
 pub(super) fn give(buffer: Box<[u8]>) {
-    let (pool, keep) = match buffer.len() {
-        SMALL => (&SMALL_POOL, KEEP_SMALL),
-        LARGE => (&LARGE_POOL, KEEP_LARGE),
-        _ => return,
-    };
-    if let Some(mut kept) = pool.try_lock()
-        && kept.len() < keep
+    if let Some(pool) = POOLS.iter().find(|pool| buffer.len() == pool.size)
+        && let Some(mut kept) = pool.kept.try_lock()
+        && kept.len() < pool.keep
     {
         kept.push(buffer);
     }

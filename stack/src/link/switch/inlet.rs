@@ -23,13 +23,17 @@ use super::Frame;
 /// Frames a port holds for its owner: about the default txqueuelen of a Linux TAP.
 pub(super) const MAX_FRAMES: usize = 1024;
 
-/// Bytes of frame buffers a port holds for its owner: about 120 super-frames. Ordinary frames are bounded
-/// by their number before, at two megabytes.
-pub(super) const MAX_BYTES: usize = 8 << 20;
+/// Bytes of frame buffers a port holds for its owner: about 120 super-frames.
+const MAX_BYTES: usize = 8 << 20;
+
+/// What a frame counts at least, in bytes: so the bytes bound the number, too.
+const LEAST_COST: usize = MAX_BYTES / MAX_FRAMES;
 
 /// Both ends of the queue of a new port.
 pub(super) fn pair() -> io::Result<(Arc<Inlet>, Outlet)> {
-    let (sender, receiver) = crossbeam_channel::bounded(MAX_FRAMES);
+    // A bounded channel of crossbeam has all its slots from the start, 80 KB for nothing in an idle stack; this one has some
+    // when they are needed, and `bytes` is its bound.
+    let (sender, receiver) = crossbeam_channel::unbounded();
     let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
     let inlet = Arc::new(Inlet {
         queue: sender,
@@ -57,7 +61,7 @@ impl Inlet {
     /// Queues a frame, or drops it when there is no room.
     pub(super) fn push(&self, mut frame: Frame) {
         // The buffer, not the frame, is what occupies memory.
-        let cost = frame.spare_mut().len();
+        let cost = frame.spare_mut().len().max(LEAST_COST);
         if self.bytes.fetch_add(cost, Ordering::Relaxed) + cost > MAX_BYTES
             || self.queue.try_send((frame, cost)).is_err()
         {
@@ -74,7 +78,7 @@ impl Inlet {
 
     /// Queues a copy of the frame, which is not made when there is no room.
     pub(super) fn push_copy(&self, frame: &Frame) {
-        if self.queue.is_full() {
+        if self.bytes.load(Ordering::Relaxed) + LEAST_COST > MAX_BYTES {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         } else {
             self.push(frame.duplicate());
