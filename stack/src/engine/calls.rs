@@ -240,19 +240,13 @@ impl Engine {
         };
         let tuple = tuple_of(port);
         let isn = self.initial_sequence_number(now, &tuple);
-        let opened = Connection::connect(
+        let mut connection = Connection::connect(
             now,
             tuple,
             self.path(now, &hop, remote.ip()),
             self.settings(&options, &tuple),
             isn,
         );
-        let Ok(mut connection) = opened else {
-            if let Some(binding) = fresh_binding {
-                self.ports.release(binding);
-            }
-            return Err(Error::OutOfMemory);
-        };
         connection.hop = Some((hop, self.routes_version));
         connection.bound_before = bound;
         let endpoint = self.endpoints.get_mut(id).ok_or(Error::BadEndpoint)?;

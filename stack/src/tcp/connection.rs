@@ -1,16 +1,16 @@
 //! One connection: smoltcp's control block with its guard, the sending and the receiving side, and what became of it all.
 //! What the application does with it is in `connection/application.rs`, how it begins in `handshake.rs`, what arrives in
 //! `receive.rs`, what leaves it in `transmit.rs`, what is said in place of smoltcp or of the peer in `interpreter.rs`,
-//! what it shows of itself in `inspect.rs`.
+//! what it shows of itself in `inspect.rs`, when it gives memory back in `rest.rs`.
 
 mod application;
 mod handshake;
 mod inspect;
 mod interpreter;
 mod receive;
+mod rest;
 mod transmit;
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -138,6 +138,8 @@ pub(crate) struct Connection {
     stamps: Timestamps,
     /// What the sending side sends: what the application wrote and the peer has not acknowledged.
     outgoing: Ring,
+    /// When to see whether the rings are used at all; see [`rest`].
+    rests_at: Option<Instant>,
     /// When a segment that was out of place was answered last.
     challenged_at: Option<Instant>,
     /// What was said last in the handshake, while that goes on.
@@ -148,18 +150,12 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// An active open; the SYN leaves with the next [`outbound`](Self::outbound).
-    pub(crate) fn connect(
-        now: Instant,
-        tuple: Tuple,
-        path: Path,
-        settings: Settings,
-        isn: u32,
-    ) -> io::Result<Self> {
-        let mut connection = Self::new(now, tuple, path, settings, isn, Phase::Connecting)?;
+    pub(crate) fn connect(now: Instant, tuple: Tuple, path: Path, settings: Settings, isn: u32) -> Self {
+        let mut connection = Self::new(now, tuple, path, settings, isn, Phase::Connecting);
         connection.patience = Some(connection.handshake_patience());
         connection.tcb.connect(now, isn, tuple.local_port, tuple.remote_port);
         connection.guard.connecting(isn);
-        Ok(connection)
+        connection
     }
 
     /// A passive open by the SYN that arrived.
@@ -170,8 +166,8 @@ impl Connection {
         settings: Settings,
         isn: u32,
         arrived: &Arrived<'_>,
-    ) -> io::Result<Option<Self>> {
-        let mut connection = Self::new(now, tuple, path, settings, isn, Phase::Embryonic)?;
+    ) -> Option<Self> {
+        let mut connection = Self::new(now, tuple, path, settings, isn, Phase::Embryonic);
         connection.patience = Some(connection.handshake_patience());
         let mut bytes = arrived.header(FRONT);
         let passed = connection.guard.inbound(&arrived.bytes[arrived.tcp..], &arrived.seg, None, None)
@@ -179,21 +175,14 @@ impl Connection {
             && connection.tcb.accept(now, isn, tuple.local_port, &mut bytes).is_ok()
             && connection.tcb.state() == State::SynReceived;
         connection.agree(now);
-        Ok(passed.then_some(connection))
+        passed.then_some(connection)
     }
 
-    fn new(
-        now: Instant,
-        tuple: Tuple,
-        path: Path,
-        settings: Settings,
-        isn: u32,
-        phase: Phase,
-    ) -> io::Result<Self> {
-        let receiver = Receiver::new(now, settings.receive.0, settings.receive.1)?;
+    fn new(now: Instant, tuple: Tuple, path: Path, settings: Settings, isn: u32, phase: Phase) -> Self {
+        let receiver = Receiver::new(now, settings.receive.0, settings.receive.1);
         let Settings { manners, control, max_segment, .. } = settings;
         let mss = path.mss_within(max_segment);
-        Ok(Self {
+        Self {
             tuple,
             listener: None,
             phase,
@@ -222,11 +211,12 @@ impl Connection {
             sender: Sender::new(isn, mss, path.frame_payload(), manners, control),
             receiver,
             stamps: Timestamps::new(settings.timestamps),
-            outgoing: Ring::new(settings.send.0)?,
+            outgoing: Ring::new(settings.send.0),
+            rests_at: None,
             challenged_at: None,
             opening: None,
             only_data: false,
-        })
+        }
     }
 
     /// Takes a segment in. Returns the immediate answer and whether the application should look.

@@ -134,7 +134,7 @@ impl Engine {
             isn,
             &again,
         );
-        let Ok(Some(mut connection)) = opened else { return true };
+        let Some(mut connection) = opened else { return true };
         if connection.outbound(&mut self.adapter, now).is_err() {
             return true;
         }

@@ -301,7 +301,7 @@ impl Engine {
         let isn = self.initial_sequence_number(now, &tuple);
         let path = self.path(now, &hop, tuple.remote);
         let opened = Connection::accept(now, tuple, path, self.settings(&options, &tuple), isn, &arrived);
-        let Ok(Some(mut connection)) = opened else { return };
+        let Some(mut connection) = opened else { return };
         connection.hop = Some((hop, self.routes_version));
         let id = self.insert_connection(listener, family, options, connection);
         self.want_transmit(id);

@@ -1,6 +1,5 @@
 //! The receiving side of a connection: what waits for the application, what window is offered, and how the ring grows.
 
-use std::io;
 use std::time::Duration;
 
 use super::received::Received;
@@ -42,9 +41,9 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     /// With a ring of `capacity` bytes, which may grow to `limit`.
-    pub(crate) fn new(now: Instant, capacity: usize, limit: usize) -> io::Result<Self> {
-        Ok(Self {
-            ring: Ring::new(capacity)?,
+    pub(crate) fn new(now: Instant, capacity: usize, limit: usize) -> Self {
+        Self {
+            ring: Ring::new(capacity),
             limit: limit.max(capacity),
             ahead: Received::default(),
             count: 0,
@@ -52,7 +51,7 @@ impl Receiver {
             early_fin: None,
             urgent: Mark::default(),
             pace: (now, 0),
-        })
+        }
     }
 
     /// Bytes that wait.
@@ -67,6 +66,15 @@ impl Receiver {
 
     pub(crate) const fn limit(&self) -> usize {
         self.limit
+    }
+
+    pub(crate) const fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Gives memory back that is not used; see [`Ring::rest`].
+    pub(crate) fn rest(&mut self) {
+        self.ring.rest();
     }
 
     /// It grows to so many bytes at most from now on, and to no more than was said before.

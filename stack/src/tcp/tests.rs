@@ -1,6 +1,8 @@
-//! A panic inside smoltcp ends one connection and nothing else.
+//! What cannot be seen from outside: a panic inside smoltcp ends one connection and nothing else; an idle connection has no
+//! memory for data.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::net::{InterfaceId, Mac};
 use crate::{EndpointId, Engine, Error, Family, Instant, InterfaceSettings, Kind, Secret, Shutdown};
@@ -68,4 +70,46 @@ fn a_panic_of_smoltcp_ends_one_connection_only() {
     b.close(now, victim.1);
     assert!(b.connection(victim.1).is_none());
     assert_eq!(b.connections.len(), 1);
+}
+
+#[test]
+fn an_idle_connection_has_no_memory_for_data() {
+    let start = Instant::from_millis(1000);
+    let (mut a, mut b) = (engine(1), engine(2));
+    let (one, other) = connected(start, &mut a, &mut b, 80);
+    let rings = |a: &Engine, b: &Engine| {
+        [(a, one), (b, other)].map(|(engine, id)| engine.connection(id).unwrap().rings_in_memory())
+    };
+    let settle = |now: Instant, a: &mut Engine, b: &mut Engine| {
+        for at in [now, now + Duration::from_millis(1100), now + Duration::from_millis(2200)] {
+            a.handle_timeout(at);
+            b.handle_timeout(at);
+            carry(at, a, b);
+        }
+        now + Duration::from_millis(2200)
+    };
+    assert_eq!(rings(&a, &b), [0, 0], "nothing was sent yet");
+
+    assert_eq!(a.send(start, one, b"a word"), Ok(6));
+    carry(start, &mut a, &mut b);
+    assert_eq!(rings(&a, &b), [1, 1]);
+    let now = settle(start, &mut a, &mut b);
+    assert_eq!(rings(&a, &b), [0, 1], "the receiver has not taken it yet");
+
+    assert_eq!(b.recv(now, other, &mut [0; 10]), Ok(6));
+    carry(now, &mut a, &mut b);
+    assert_eq!(rings(&a, &b), [0, 1], "it may go on at once");
+    let now = settle(now, &mut a, &mut b);
+    assert_eq!(rings(&a, &b), [0, 0]);
+    for engine in [&a, &b] {
+        assert!(
+            engine.poll_timeout().is_none_or(|at| at > now + Duration::from_secs(2)),
+            "nobody looks for nothing"
+        );
+    }
+
+    assert_eq!(b.send(now, other, b"an answer"), Ok(9));
+    carry(now, &mut a, &mut b);
+    let mut buffer = [0; 10];
+    assert_eq!((a.recv(now, one, &mut buffer), &buffer[..9]), (Ok(9), &b"an answer"[..]));
 }

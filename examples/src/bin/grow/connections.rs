@@ -52,6 +52,8 @@ pub(crate) fn run(options: &Connections) -> anyhow::Result<()> {
         idle.iter().try_for_each(|ends| net.use_once(*ends))?;
     }
     let ends = 2 * options.count as u64;
+    // Rings that are not used give their memory back after two seconds.
+    thread::sleep(Duration::from_secs(if options.used { 4 } else { 0 }));
     let bytes = memory::resident()?.saturating_sub(resident) / ends;
     let table_bytes = memory::page_tables()?.saturating_sub(tables) / ends;
     let after = net.transfer(busy[0], time)?;

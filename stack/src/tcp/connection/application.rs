@@ -110,6 +110,9 @@ impl Connection {
             self.blocked = true;
             return Err(Error::WouldBlock);
         }
+        if !self.outgoing.prepare() {
+            return Err(Error::OutOfMemory);
+        }
         self.blocked = false;
         self.wait_for_peer(now, self.data_timeout());
         Ok(())

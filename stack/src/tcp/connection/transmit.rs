@@ -61,8 +61,15 @@ impl Connection {
             Plan::Send(_) | Plan::Ask | Plan::Tell => [Some(now), None],
         });
         let acknowledges = self.acks.due().filter(|_| self.may_speak());
-        let others =
-            [self.tcb.poll_at(adapter, now), gives_up, self.asks_at(), self.says_syn_at(), acknowledges];
+        let rests = self.rest(now);
+        let others = [
+            self.tcb.poll_at(adapter, now),
+            gives_up,
+            self.asks_at(),
+            self.says_syn_at(),
+            acknowledges,
+            rests,
+        ];
         others.into_iter().chain(data.into_iter().flatten()).flatten().min()
     }
 
