@@ -1,0 +1,107 @@
+/* The Internet of Threads: BSD sockets on several TCP/IP stacks in one process, on real file descriptors.
+ *
+ * The names, arguments and meanings of libioth, and some more. See ioth(7). Each call that is not described here is the
+ * system call of that name, on sockets of every stack and on any other descriptor.
+ */
+#ifndef IOTH_H
+#define IOTH_H
+
+#include <ifaddrs.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define IOTH_SENTINEL __attribute__((sentinel))
+#else
+#define IOTH_SENTINEL
+#endif
+
+/* A stack. NULL, as an argument, is the one of the kernel. */
+struct ioth;
+
+/* What the headers of the system tell only to programs that ask for more than C11. */
+struct addrinfo;
+struct ifaddrs;
+struct mmsghdr;
+struct timespec;
+
+/* ---- stacks: ioth_newstack(3) ---- */
+
+/* Does nothing: libioth asks for it. */
+void ioth_set_license(const char *spdx);
+
+/* stack: NULL, "" or "kernel" for the kernel's, "smoltcp[,configuration]"; vnl: "[ifname:]VNL", or NULL for no interface. */
+struct ioth *ioth_newstack(const char *stack, const char *vnl);
+/* One interface for each further argument; (char *) NULL is the last. */
+struct ioth *ioth_newstackl(const char *stack, const char *vnl, ...) IOTH_SENTINEL;
+struct ioth *ioth_newstackv(const char *stack, const char *vnlv[]);
+/* EBUSY while sockets are open. */
+int ioth_delstack(struct ioth *stack);
+
+/* The stack of ioth_socket() in all threads that have none of their own. */
+void ioth_set_defstack(struct ioth *stack);
+/* The one of the calling thread; NULL: that of the process again. */
+int ioth_set_defstack_thread(struct ioth *stack);
+struct ioth *ioth_get_defstack(void);
+
+/* ---- sockets: ioth_msocket(3) ---- */
+
+int ioth_msocket(struct ioth *stack, int domain, int type, int protocol);
+int ioth_socket(int domain, int type, int protocol);
+int ioth_close(int fd);
+int ioth_bind(int fd, const struct sockaddr *addr, socklen_t addrlen);
+int ioth_connect(int fd, const struct sockaddr *addr, socklen_t addrlen);
+int ioth_listen(int fd, int backlog);
+int ioth_accept(int fd, struct sockaddr *addr, socklen_t *addrlen);
+int ioth_accept4(int fd, struct sockaddr *addr, socklen_t *addrlen, int flags);
+int ioth_getsockname(int fd, struct sockaddr *addr, socklen_t *addrlen);
+int ioth_getpeername(int fd, struct sockaddr *addr, socklen_t *addrlen);
+int ioth_setsockopt(int fd, int level, int optname, const void *optval, socklen_t optlen);
+int ioth_getsockopt(int fd, int level, int optname, void *optval, socklen_t *optlen);
+int ioth_shutdown(int fd, int how);
+/* Always three arguments. */
+int ioth_ioctl(int fd, unsigned long request, void *arg);
+int ioth_fcntl(int fd, int cmd, long arg);
+
+ssize_t ioth_read(int fd, void *buf, size_t len);
+ssize_t ioth_readv(int fd, const struct iovec *iov, int iovcnt);
+ssize_t ioth_recv(int fd, void *buf, size_t len, int flags);
+ssize_t ioth_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *fromlen);
+ssize_t ioth_recvmsg(int fd, struct msghdr *msg, int flags);
+int ioth_recvmmsg(int fd, struct mmsghdr *msgvec, unsigned int vlen, int flags, struct timespec *timeout);
+ssize_t ioth_write(int fd, const void *buf, size_t len);
+ssize_t ioth_writev(int fd, const struct iovec *iov, int iovcnt);
+ssize_t ioth_send(int fd, const void *buf, size_t len, int flags);
+ssize_t ioth_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to, socklen_t tolen);
+ssize_t ioth_sendmsg(int fd, const struct msghdr *msg, int flags);
+int ioth_sendmmsg(int fd, struct mmsghdr *msgvec, unsigned int vlen, int flags);
+
+int ioth_poll(struct pollfd *fds, nfds_t nfds, int timeout);
+int ioth_select(int nfds, fd_set *readfds, fd_set *writefds, fd_set *exceptfds, struct timeval *timeout);
+
+/* ---- names: over the default stack; ioth_mgetaddrinfo: over any ---- */
+
+int ioth_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **res);
+int ioth_mgetaddrinfo(struct ioth *stack, const char *node, const char *service, const struct addrinfo *hints,
+                      struct addrinfo **res);
+/* For what the two above gave, and nothing else. */
+void ioth_freeaddrinfo(struct addrinfo *res);
+const char *ioth_gai_strerror(int errcode);
+int ioth_getnameinfo(const struct sockaddr *addr, socklen_t addrlen, char *host, socklen_t hostlen, char *serv,
+                     socklen_t servlen, int flags);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,48 @@
+//! `ioth.h`: it compiles as C and C++, and names what the library exports, no more and no less.
+
+use crate::compile::{INCLUDE, library};
+use anyhow::{Result, ensure};
+use ioth_tests::netns::{Net, Test, need};
+use std::collections::BTreeSet;
+
+pub(crate) fn tests() -> Vec<Test> {
+    ioth_tests::tests![header::it_compiles_as_c_and_cpp, header::it_names_what_is_exported]
+}
+
+mod header {
+    pub(super) use super::{it_compiles_as_c_and_cpp, it_names_what_is_exported};
+}
+
+fn it_compiles_as_c_and_cpp(net: &Net) -> Result<()> {
+    need("cc", "build-essential")?;
+    need("c++", "build-essential")?;
+    let strict = "-Wall -Wextra -Werror -Wpedantic -fsyntax-only";
+    for compiler in ["cc -std=c11 -x c", "cc -std=gnu11 -D_GNU_SOURCE -x c", "c++ -std=c++11 -x c++"] {
+        net.run(&format!("echo '#include <ioth.h>' | {compiler} {strict} -I{INCLUDE} -"))?;
+    }
+    Ok(())
+}
+
+fn it_names_what_is_exported(net: &Net) -> Result<()> {
+    need("nm", "build-essential")?;
+    let header = std::fs::read_to_string(format!("{INCLUDE}/ioth.h"))?;
+    let preprocessed = net.run(&format!("cc -E -P -I{INCLUDE} {INCLUDE}/ioth.h"))?;
+    let symbols = net.run(&format!("nm -D --defined-only {}", library()?.display()))?;
+    // What libioth looks up in a plugin is in no header.
+    let exported: BTreeSet<&str> = symbols
+        .lines()
+        .filter_map(|line| line.rsplit(' ').next())
+        .filter(|name| !name.starts_with("ioth_smoltcp_"))
+        .collect();
+    let declared: BTreeSet<&str> = preprocessed
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '('))
+        .filter_map(|word| word.split_once('(').map(|(name, _)| name))
+        .filter(|name| name.starts_with("ioth_"))
+        .collect();
+    let missing: Vec<_> = declared.difference(&exported).collect();
+    let unknown: Vec<_> = exported.difference(&declared).collect();
+    ensure!(missing.is_empty(), "not exported: {missing:?}");
+    ensure!(unknown.is_empty(), "not in the header: {unknown:?}");
+    ensure!(declared.iter().all(|name| header.contains(name)) && declared.len() > 40, "{declared:?}");
+    Ok(())
+}
