@@ -45,6 +45,8 @@ struct ioth *ioth_newstack(const char *stack, const char *vnl);
 /* One interface for each further argument; (char *) NULL is the last. */
 struct ioth *ioth_newstackl(const char *stack, const char *vnl, ...) IOTH_SENTINEL;
 struct ioth *ioth_newstackv(const char *stack, const char *vnlv[]);
+/* "stack=...,vnl=...," and a configuration: ioth_config(3). */
+struct ioth *ioth_newstackc(const char *config);
 /* EBUSY while sockets are open. */
 int ioth_delstack(struct ioth *stack);
 
@@ -99,6 +101,49 @@ void ioth_freeaddrinfo(struct addrinfo *res);
 const char *ioth_gai_strerror(int errcode);
 int ioth_getnameinfo(const struct sockaddr *addr, socklen_t addrlen, char *host, socklen_t hostlen, char *serv,
                      socklen_t servlen, int flags);
+
+/* ---- configuration: ioth_config(3); stack: a struct ioth * ---- */
+
+#define MAC_ADDRSTRLEN 18
+
+/* What ioth_config() was asked for. */
+#define IOTH_CONFIG_STATIC 1
+#define IOTH_CONFIG_ETH 2
+#define IOTH_CONFIG_DHCP 4
+#define IOTH_CONFIG_DHCPV6 8
+#define IOTH_CONFIG_RD 16
+
+/* A parameter of ioth_iplink_add(); the VNL of an interface of the type "vde". */
+struct nl_iplink_data {
+  int tag;
+  int len;
+  const void *data;
+};
+
+int ioth_config(struct ioth *stack, const char *config);
+/* To be given to free(). */
+char *ioth_resolvconf(struct ioth *stack, const char *config);
+
+unsigned int ioth_if_nametoindex(void *stack, const char *ifname);
+int ioth_linksetupdown(void *stack, unsigned int ifindex, int updown);
+int ioth_linksetaddr(void *stack, unsigned int ifindex, void *macaddr);
+int ioth_linkgetaddr(void *stack, unsigned int ifindex, void *macaddr);
+int ioth_linksetmtu(void *stack, unsigned int ifindex, unsigned int mtu);
+int ioth_iplink_add(void *stack, const char *ifname, unsigned int ifindex, const char *type,
+                    const struct nl_iplink_data *data, int n);
+int ioth_iplink_del(void *stack, const char *ifname, unsigned int ifindex);
+int ioth_ipaddr_add(void *stack, int family, void *addr, int prefixlen, int ifindex);
+int ioth_ipaddr_del(void *stack, int family, void *addr, int prefixlen, int ifindex);
+/* dst NULL and 0: the default route. */
+int ioth_iproute_add(void *stack, int family, void *dst, int dst_prefixlen, void *gw, int ifindex);
+int ioth_iproute_del(void *stack, int family, void *dst, int dst_prefixlen, void *gw, int ifindex);
+int ioth_getifaddrs(void *stack, struct ifaddrs **ifap);
+/* For what ioth_getifaddrs() gave, and nothing else. */
+void ioth_freeifaddrs(struct ifaddrs *ifa);
+
+/* Six bytes as text, NULL if there is no room; and back, 1 or 0 for what is no Ethernet address. */
+const char *ioth_ntomac(const void *macaddr, char *buf, size_t len);
+int ioth_macton(const char *buf, void *macaddr);
 
 #ifdef __cplusplus
 }

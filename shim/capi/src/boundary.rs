@@ -25,6 +25,10 @@ impl<T> Failure for *mut T {
     const FAILURE: Self = ptr::null_mut();
 }
 
+impl<T> Failure for *const T {
+    const FAILURE: Self = ptr::null();
+}
+
 /// Runs the body of an exported function.
 pub(crate) fn call<T: Failure>(body: impl FnOnce() -> io::Result<T>) -> T {
     // What a panic leaves behind is behind locks that tell of it.

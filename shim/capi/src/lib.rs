@@ -21,11 +21,16 @@
 // something, or good for what the call reads and writes.
 #![allow(clippy::missing_safety_doc)]
 
+pub mod address;
 mod boundary;
+pub mod config;
 mod control;
 pub mod data;
 pub mod descriptor;
+pub mod ifaddrs;
 pub mod lifecycle;
+pub mod link;
+pub mod mac;
 mod memory;
 pub mod message;
 pub mod names;
