@@ -130,9 +130,6 @@ pub unsafe extern "C" fn ioth_getnameinfo(
         // SAFETY: the caller has an address of that length there.
         let address = unsafe { crate::memory::address(address, len) }?.ip().ok_or(GaiError::Family)?;
         let wants = |text: *mut c_char, len| !text.is_null() && len > 0;
-        if !wants(host, host_len) && !wants(service, service_len) {
-            return Err(GaiError::NoName);
-        }
         let (name, port) = ioth::getnameinfo(&stack, &address, flags)?;
         for (text, place, len) in [(name, host, host_len), (port, service, service_len)] {
             if !wants(place, len) {
