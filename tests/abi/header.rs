@@ -6,11 +6,10 @@ use ioth_tests::netns::{Net, Test, need};
 use std::collections::BTreeSet;
 
 pub(crate) fn tests() -> Vec<Test> {
-    ioth_tests::tests![header::it_compiles_as_c_and_cpp, header::it_names_what_is_exported]
-}
-
-mod header {
-    pub(super) use super::{it_compiles_as_c_and_cpp, it_names_what_is_exported};
+    vec![
+        Test::new("header::it_compiles_as_c_and_cpp", it_compiles_as_c_and_cpp),
+        Test::new("header::it_names_what_is_exported", it_names_what_is_exported),
+    ]
 }
 
 fn it_compiles_as_c_and_cpp(net: &Net) -> Result<()> {

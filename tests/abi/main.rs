@@ -3,10 +3,11 @@
 
 mod compile;
 mod header;
+mod own;
 mod programs;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ioth_tests::netns::run([programs::tests(), header::tests()].concat())
+    ioth_tests::netns::run([programs::tests(), header::tests(), own::tests()].concat())
 }

@@ -86,6 +86,7 @@ static inline struct sockaddr_in local(int port) {
 }
 #define ADDRESS(of) ((struct sockaddr *)&(of))
 
+/* Not every program needs everything. */
 static inline void show(const char *what, const struct sockaddr_in *address, socklen_t len) {
   printf("%s: family %d, %s, length %u\n", what, address->sin_family, inet_ntoa(address->sin_addr), (unsigned)len);
 }
@@ -111,6 +112,7 @@ static inline void datagrams(int port, int pair[2]) {
   }
 }
 
+#ifndef OWN_MAIN
 static void run(void);
 
 int main(void) {
@@ -134,5 +136,6 @@ int main(void) {
   puts("end");
   return 0;
 }
+#endif
 
 #endif

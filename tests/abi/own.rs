@@ -1,0 +1,17 @@
+//! C programs of which the system has no equal: they check what they see, and say `end`.
+
+use crate::compile::Workshop;
+use anyhow::{Result, ensure};
+use ioth_tests::netns::{Net, Test};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![Test::new("own::stacks_and_configuration", stacks_and_configuration)]
+}
+
+fn stacks_and_configuration(net: &Net) -> Result<()> {
+    let workshop = Workshop::new("stacks")?;
+    let program = workshop.compile(net, "stacks.c", "stacks", &workshop.link())?;
+    let said = net.run(&program)?;
+    ensure!(said == "end\n", "{said}");
+    Ok(())
+}
