@@ -5,13 +5,24 @@ use anyhow::{Result, ensure};
 use ioth_tests::netns::{Net, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![Test::new("own::stacks_and_configuration", stacks_and_configuration)]
+    vec![
+        Test::new("own::stacks_and_configuration", stacks_and_configuration),
+        Test::new("own::a_plugin_of_libioth", a_plugin_of_libioth),
+    ]
 }
 
 fn stacks_and_configuration(net: &Net) -> Result<()> {
     let workshop = Workshop::new("stacks")?;
     let program = workshop.compile(net, "stacks.c", "stacks", &workshop.link())?;
     let said = net.run(&program)?;
+    ensure!(said == "end\n", "{said}");
+    Ok(())
+}
+
+fn a_plugin_of_libioth(net: &Net) -> Result<()> {
+    let workshop = Workshop::new("plugin")?;
+    let program = workshop.compile(net, "loader.c", "loader", "")?;
+    let said = net.run(&format!("{program} {}/ioth_smoltcp-r.so", workshop.path().display()))?;
     ensure!(said == "end\n", "{said}");
     Ok(())
 }

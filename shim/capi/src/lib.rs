@@ -34,6 +34,7 @@ pub mod mac;
 mod memory;
 pub mod message;
 pub mod names;
+pub mod plugin;
 pub mod registry;
 pub mod socket;
 pub mod variadic;
