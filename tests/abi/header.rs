@@ -1,7 +1,7 @@
 //! `ioth.h`: it compiles as C and C++, and names what the library exports, no more and no less.
 
-use crate::compile::{INCLUDE, library};
 use anyhow::{Result, ensure};
+use ioth_tests::c::{INCLUDE, library};
 use ioth_tests::netns::{Net, Test, need};
 use std::collections::BTreeSet;
 

@@ -1,7 +1,6 @@
 //! C programs on the C library. Each is compiled by `cc` and run three times: with the calls of the system, with those of
 //! `ioth.h` on the kernel's stack, and with those on a stack of ours. What the first says, the others must say.
 
-mod compile;
 mod header;
 mod own;
 mod programs;

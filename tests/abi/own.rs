@@ -1,7 +1,7 @@
 //! C programs of which the system has no equal: they check what they see, and say `end`.
 
-use crate::compile::Workshop;
 use anyhow::{Result, ensure};
+use ioth_tests::c::Workshop;
 use ioth_tests::netns::{Net, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -13,7 +13,12 @@ pub(crate) fn tests() -> Vec<Test> {
 
 fn stacks_and_configuration(net: &Net) -> Result<()> {
     let workshop = Workshop::new("stacks")?;
-    let program = workshop.compile(net, "stacks.c", "stacks", &workshop.link())?;
+    let program = workshop.compile(
+        net,
+        &crate::programs::path("stacks"),
+        "stacks",
+        &format!("-DIOTH {}", workshop.link()),
+    )?;
     let said = net.run(&program)?;
     ensure!(said == "end\n", "{said}");
     Ok(())
@@ -21,7 +26,7 @@ fn stacks_and_configuration(net: &Net) -> Result<()> {
 
 fn a_plugin_of_libioth(net: &Net) -> Result<()> {
     let workshop = Workshop::new("plugin")?;
-    let program = workshop.compile(net, "loader.c", "loader", "")?;
+    let program = workshop.compile(net, &crate::programs::path("loader"), "loader", "")?;
     let said = net.run(&format!("{program} {}/ioth_smoltcp-r.so", workshop.path().display()))?;
     ensure!(said == "end\n", "{said}");
     Ok(())
