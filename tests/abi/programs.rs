@@ -60,7 +60,7 @@ fn compare(net: &Net, name: &str) -> Result<()> {
 }
 
 /// The lines that differ.
-fn differences(world: &str, expected: &str, said: &str) -> String {
+pub(crate) fn differences(world: &str, expected: &str, said: &str) -> String {
     let mut report = format!("{world} (- is the system's):\n");
     let (mut expected, mut said) = (expected.lines(), said.lines());
     loop {

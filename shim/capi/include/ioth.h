@@ -132,6 +132,8 @@ int ioth_linksetmtu(void *stack, unsigned int ifindex, unsigned int mtu);
 int ioth_iplink_add(void *stack, const char *ifname, unsigned int ifindex, const char *type,
                     const struct nl_iplink_data *data, int n);
 int ioth_iplink_del(void *stack, const char *ifname, unsigned int ifindex);
+/* Sends a netlink message, and waits for what becomes of it. */
+int ioth_nldialog(void *stack, void *nlmsg);
 int ioth_ipaddr_add(void *stack, int family, void *addr, int prefixlen, int ifindex);
 int ioth_ipaddr_del(void *stack, int family, void *addr, int prefixlen, int ifindex);
 /* dst NULL and 0: the default route. */

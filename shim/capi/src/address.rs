@@ -3,6 +3,7 @@
 use crate::boundary::{call, fail};
 use crate::link::{interface, stack_at};
 use crate::memory::input;
+use crate::netlink::{self, Change};
 use ioth::Stack;
 use ioth::snapshot::Snapshot;
 use std::ffi::c_void;
@@ -20,6 +21,13 @@ pub unsafe extern "C" fn ioth_ipaddr_add(
 ) -> i32 {
     call(|| {
         let stack = stack_at(stack)?;
+        if stack.is_kernel() {
+            // SAFETY: the caller has an address of that family there.
+            let address = unsafe { self::address(family, address) }?;
+            let index = u32::try_from(index).map_or_else(|_| fail(libc::ENODEV), Ok)?;
+            return netlink::address(&stack, Change::Add, address, within(address, prefix)?, index)
+                .map(|()| 0);
+        }
         // SAFETY: the caller has an address of that family there.
         let wanted = unsafe { Wanted::new(&stack, family, address, prefix, index) }?;
         if wanted.is_there() {
@@ -41,6 +49,13 @@ pub unsafe extern "C" fn ioth_ipaddr_del(
 ) -> i32 {
     call(|| {
         let stack = stack_at(stack)?;
+        if stack.is_kernel() {
+            // SAFETY: the caller has an address of that family there.
+            let address = unsafe { self::address(family, address) }?;
+            let index = u32::try_from(index).map_or_else(|_| fail(libc::ENODEV), Ok)?;
+            return netlink::address(&stack, Change::Remove, address, within(address, prefix)?, index)
+                .map(|()| 0);
+        }
         // SAFETY: the caller has an address of that family there.
         let wanted = unsafe { Wanted::new(&stack, family, address, prefix, index) }?;
         if !wanted.is_there() {
@@ -95,6 +110,12 @@ pub unsafe extern "C" fn ioth_iproute_add(
 ) -> i32 {
     call(|| {
         let stack = stack_at(stack)?;
+        if stack.is_kernel() {
+            // SAFETY: the caller has addresses of that family there, or NULL.
+            let (to, via) = unsafe { ends(family, destination, prefix, gateway) }?;
+            let index = u32::try_from(index).map_or_else(|_| fail(libc::ENODEV), Ok)?;
+            return netlink::route(&stack, Change::Add, to, via, index).map(|()| 0);
+        }
         // SAFETY: the caller has addresses of that family there, or NULL.
         let route = unsafe { Route::new(&stack, family, destination, prefix, gateway, index) }?;
         let snapshot = stack.snapshot()?;
@@ -122,6 +143,12 @@ pub unsafe extern "C" fn ioth_iproute_del(
 ) -> i32 {
     call(|| {
         let stack = stack_at(stack)?;
+        if stack.is_kernel() {
+            // SAFETY: the caller has addresses of that family there, or NULL.
+            let (to, via) = unsafe { ends(family, destination, prefix, gateway) }?;
+            let index = u32::try_from(index).map_or_else(|_| fail(libc::ENODEV), Ok)?;
+            return netlink::route(&stack, Change::Remove, to, via, index).map(|()| 0);
+        }
         // SAFETY: the caller has addresses of that family there, or NULL.
         let route = unsafe { Route::new(&stack, family, destination, prefix, gateway, index) }?;
         if !route.is_in(&stack.snapshot()?) {
@@ -149,22 +176,8 @@ impl Route {
         gateway: *const c_void,
         index: i32,
     ) -> io::Result<Self> {
-        let any = match family {
-            libc::AF_INET => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            libc::AF_INET6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            _ => return fail(libc::EAFNOSUPPORT),
-        };
-        let destination = match destination.is_null() {
-            true => any,
-            // SAFETY: the caller has an address of that family there.
-            false => unsafe { address(family, destination) }?,
-        };
-        let prefix = within(destination, prefix)?;
-        let gateway = match gateway.is_null() {
-            true => None,
-            // SAFETY: the caller has an address of that family there.
-            false => Some(unsafe { address(family, gateway) }?),
-        };
+        // SAFETY: the caller has addresses of that family there, or NULL.
+        let ((destination, prefix), gateway) = unsafe { ends(family, destination, prefix, gateway) }?;
         let snapshot = stack.snapshot()?;
         let interface = match u32::try_from(index) {
             Ok(0) | Err(_) => None,
@@ -199,6 +212,32 @@ impl Route {
                 && self.interface.as_ref().is_none_or(named)
         })
     }
+}
+
+/// Where a route leads, and its gateway.
+unsafe fn ends(
+    family: i32,
+    destination: *const c_void,
+    prefix: i32,
+    gateway: *const c_void,
+) -> io::Result<((IpAddr, i32), Option<IpAddr>)> {
+    let any = match family {
+        libc::AF_INET => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        libc::AF_INET6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        _ => return fail(libc::EAFNOSUPPORT),
+    };
+    let destination = match destination.is_null() {
+        true => any,
+        // SAFETY: the caller has an address of that family there.
+        false => unsafe { address(family, destination) }?,
+    };
+    let prefix = within(destination, prefix)?;
+    let gateway = match gateway.is_null() {
+        true => None,
+        // SAFETY: the caller has an address of that family there.
+        false => Some(unsafe { address(family, gateway) }?),
+    };
+    Ok(((destination, prefix), gateway))
 }
 
 /// Whether an interface has an address on the network of a gateway.

@@ -4,7 +4,7 @@ use crate::boundary::{call, checked, fail};
 use crate::link::stack_at;
 use crate::memory::{check, write};
 use ioth::snapshot::Snapshot;
-use ioth::{LinkAddr, SockAddr};
+use ioth::{LinkAddr, SockAddr, Stack};
 use std::ffi::c_void;
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -26,6 +26,10 @@ pub unsafe extern "C" fn ioth_getifaddrs(stack: *mut c_void, found: *mut *mut li
         let stack = stack_at(stack)?;
         check(found, size_of::<*mut libc::ifaddrs>())?;
         if stack.is_kernel() {
+            // Of another namespace the C library would tell the wrong ones.
+            if stack.name() != Stack::kernel().name() {
+                return fail(libc::EOPNOTSUPP);
+            }
             let mut list = ptr::null_mut();
             // SAFETY: it takes room for a pointer.
             checked(unsafe { libc::getifaddrs(&raw mut list) })?;

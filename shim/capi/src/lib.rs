@@ -11,7 +11,7 @@
 //! | making and ending stacks | `lifecycle.rs`, `variadic.rs` |
 //! | sockets, their data, messages, descriptors | `socket.rs`, `data.rs`, `message.rs`, `control.rs`, `descriptor.rs` |
 //! | names of hosts | `names.rs`, `nameinfo.rs` |
-//! | interfaces, addresses, routes | `config.rs`, `link.rs`, `address.rs`, `ifaddrs.rs`, `mac.rs` |
+//! | interfaces, addresses, routes | `config.rs`, `link.rs`, `address.rs`, `ifaddrs.rs`, `mac.rs`; those of the kernel: `netlink.rs` |
 //! | the same calls as a plugin of libioth | `plugin.rs` |
 //!
 //! `ioth(7)` says what differs from libioth.
@@ -34,6 +34,7 @@ pub mod mac;
 mod memory;
 pub mod message;
 pub mod names;
+pub mod netlink;
 pub mod plugin;
 pub mod registry;
 pub mod socket;
