@@ -31,6 +31,7 @@ struct ioth;
 
 /* What the headers of the system tell only to programs that ask for more than C11. */
 struct addrinfo;
+struct hostent;
 struct ifaddrs;
 struct mmsghdr;
 struct timespec;
@@ -96,7 +97,9 @@ int ioth_select(int nfds, fd_set *readfds, fd_set *writefds, fd_set *exceptfds, 
 int ioth_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **res);
 int ioth_mgetaddrinfo(struct ioth *stack, const char *node, const char *service, const struct addrinfo *hints,
                       struct addrinfo **res);
-/* For what the two above gave, and nothing else. */
+/* The addresses of IPv4 of a name; NULL and h_errno. What it gives is the thread's until its next call. */
+struct hostent *ioth_gethostbyname(const char *name);
+/* For what ioth_getaddrinfo() and ioth_mgetaddrinfo() gave, and nothing else. */
 void ioth_freeaddrinfo(struct addrinfo *res);
 const char *ioth_gai_strerror(int errcode);
 int ioth_getnameinfo(const struct sockaddr *addr, socklen_t addrlen, char *host, socklen_t hostlen, char *serv,

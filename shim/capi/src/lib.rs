@@ -10,7 +10,7 @@
 //! | `struct ioth *` and default stacks | `registry.rs` |
 //! | making and ending stacks | `lifecycle.rs`, `variadic.rs` |
 //! | sockets, their data, messages, descriptors | `socket.rs`, `data.rs`, `message.rs`, `control.rs`, `descriptor.rs` |
-//! | names of hosts | `names.rs`, `nameinfo.rs` |
+//! | names of hosts | `names.rs`, `hostent.rs` |
 //! | interfaces, addresses, routes | `config.rs`, `link.rs`, `address.rs`, `ifaddrs.rs`, `mac.rs`; those of the kernel: `netlink.rs` |
 //! | the same calls as a plugin of libioth | `plugin.rs` |
 //!
@@ -27,6 +27,7 @@ pub mod config;
 mod control;
 pub mod data;
 pub mod descriptor;
+pub mod hostent;
 pub mod ifaddrs;
 pub mod lifecycle;
 pub mod link;

@@ -1,7 +1,7 @@
 //! Sockets: made, named, connected, asked, closed. Descriptors of the kernel are taken as well.
 
 use crate::boundary::{call, checked, fail};
-use crate::memory::{Room, address, descriptor, input, output, read, write};
+use crate::memory::{Room, address, descriptor, input, output, probe, read, write};
 use crate::registry::{self, Ioth};
 use ioth::any;
 use std::ffi::c_void;
@@ -41,6 +41,7 @@ fn is_open(fd: i32) -> io::Result<()> {
 pub unsafe extern "C" fn ioth_bind(fd: i32, own: *const libc::sockaddr, len: libc::socklen_t) -> i32 {
     call(|| {
         let fd = known(fd)?;
+        probe(own, short(len)?)?;
         // SAFETY: the caller has an address of that length there.
         any::bind(fd, &unsafe { address(own, len) }?)?;
         Ok(0)
@@ -52,10 +53,16 @@ pub unsafe extern "C" fn ioth_bind(fd: i32, own: *const libc::sockaddr, len: lib
 pub unsafe extern "C" fn ioth_connect(fd: i32, peer: *const libc::sockaddr, len: libc::socklen_t) -> i32 {
     call(|| {
         let fd = known(fd)?;
+        probe(peer, short(len)?)?;
         // SAFETY: the caller has an address of that length there.
         any::connect(fd, &unsafe { address(peer, len) }?)?;
         Ok(0)
     })
+}
+
+/// The length of an address that is given: no longer than any there is.
+fn short(len: libc::socklen_t) -> io::Result<usize> {
+    if len as usize > size_of::<libc::sockaddr_storage>() { fail(libc::EINVAL) } else { Ok(len as usize) }
 }
 
 /// The descriptor, which is a socket: the kernel says that it is none before it looks at addresses.
@@ -137,6 +144,7 @@ unsafe fn show(
     len: *mut libc::socklen_t,
 ) -> io::Result<i32> {
     // The length is looked at first, as by the kernel.
+    probe(len, size_of::<libc::socklen_t>())?;
     // SAFETY: the caller has a length there.
     let room = unsafe { read(len) }?;
     // SAFETY: the caller has as much room as it says.
@@ -165,6 +173,7 @@ pub unsafe extern "C" fn ioth_setsockopt(
         let fd = known(fd)?;
         let len =
             i32::try_from(len).map_or_else(|_| fail(libc::EINVAL), |len| Ok(len.unsigned_abs() as usize))?;
+        probe(value, len)?;
         // SAFETY: the caller has a value of that length there.
         ioth::setsockopt(fd, level, name, unsafe { input(value, len) }?)?;
         Ok(0)
@@ -182,10 +191,12 @@ pub unsafe extern "C" fn ioth_getsockopt(
 ) -> i32 {
     call(|| {
         let fd = known(fd)?;
+        probe(len, size_of::<libc::socklen_t>())?;
         // SAFETY: the caller has a length there.
         let room = unsafe { read(len) }?;
         let room =
             i32::try_from(room).map_or_else(|_| fail(libc::EINVAL), |len| Ok(len.unsigned_abs() as usize))?;
+        probe(value, room)?;
         // SAFETY: the caller has room for a value of that length there.
         let shown = ioth::getsockopt(fd, level, name, unsafe { output(value, room) }?)?;
         // SAFETY: a length was read there.

@@ -1,5 +1,6 @@
 /* What is wrong with arguments: descriptors, addresses, lengths, flags. */
 #include "frame.h"
+#include <sys/mman.h>
 
 static void run(void) {
   struct sockaddr_in address = local(7000);
@@ -68,6 +69,20 @@ static void run(void) {
   NOTE(write(fd, buffer, sizeof buffer));
   NOTE(shutdown(fd, SHUT_WR));
   NOTE(accept4(fd, NULL, NULL, 1));
+  NOTE(close(fd));
+
+  /* Memory that was given back. */
+  void *gone = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  munmap(gone, 4096);
+  fd = MUST(socket(AF_INET, SOCK_STREAM, 0));
+  len = sizeof room;
+  NOTE(bind(fd, gone, sizeof address));
+  NOTE(connect(fd, gone, sizeof address));
+  NOTE(getsockname(fd, gone, &len));
+  NOTE(getsockname(fd, (struct sockaddr *)&room, gone));
+  NOTE(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, gone, 4));
+  NOTE(getsockopt(fd, SOL_SOCKET, SO_TYPE, gone, &len));
+  NOTE(getsockopt(fd, SOL_SOCKET, SO_TYPE, &room, gone));
   NOTE(close(fd));
 
   /* Memory that is none. */

@@ -52,6 +52,7 @@
 #define freeaddrinfo(...) ioth_freeaddrinfo(__VA_ARGS__)
 #define gai_strerror(...) ioth_gai_strerror(__VA_ARGS__)
 #define getnameinfo(...) ioth_getnameinfo(__VA_ARGS__)
+#define gethostbyname(...) ioth_gethostbyname(__VA_ARGS__)
 #endif
 
 /* Notes what a call returned, and why it failed. */

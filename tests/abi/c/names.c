@@ -47,4 +47,7 @@ static void run(void) {
   NAME(100, 2, NI_NUMERICHOST | NI_NUMERICSERV);
   NAME(100, 20, NI_NUMERICHOST | NI_NUMERICSERV | NI_NAMEREQD);
   NAME(100, 20, 1 << 30);
+  struct hostent *entry = gethostbyname("10.0.0.7");
+  printf("%s %d %d %s %d\n", entry->h_name, entry->h_addrtype, entry->h_length,
+         inet_ntoa(*(struct in_addr *)entry->h_addr_list[0]), entry->h_addr_list[1] == NULL && *entry->h_aliases == NULL);
 }
