@@ -3,7 +3,7 @@
 //! at. To ask the system for that takes half a microsecond, too much for those that do: there any other wild pointer ends
 //! the program, as it does in the C library.
 
-use crate::boundary::fail;
+use crate::boundary::{checked, fail};
 use ioth::SockAddr;
 use std::ffi::{CStr, c_char, c_void};
 use std::io;
@@ -12,9 +12,10 @@ use std::slice;
 
 /// The kernel moves no more by one call: `MAX_RW_COUNT`, see read(2).
 const MOST: usize = 0x7fff_f000;
-/// Nothing is mapped below (`vm.mmap_min_addr` is not smaller than a page), nor above.
+/// Nothing is mapped below (`vm.mmap_min_addr` is not smaller than a page), nor above: programs have 56 bits at most, on
+/// x86_64 with five levels of pages.
 const LOWEST: usize = 4096;
-const HIGHEST: usize = (1 << 47) - 4096;
+const HIGHEST: usize = (1 << 56) - 4096;
 
 /// Refuses what cannot be memory of a program.
 pub(crate) fn check<T>(pointer: *const T, len: usize) -> io::Result<()> {
@@ -34,9 +35,11 @@ pub(crate) fn probe<T>(pointer: *const T, len: usize) -> io::Result<()> {
     let page = pointer.map_addr(|at| at & !(LOWEST - 1));
     let len = pointer.addr() - page.addr() + len;
     // SAFETY: msync takes any range; with MS_ASYNC it does nothing but say whether all of it is mapped.
-    match unsafe { libc::msync(page.cast_mut().cast(), len, libc::MS_ASYNC) } {
-        0 => Ok(()),
-        _ => fail(libc::EFAULT),
+    let mapped = checked(unsafe { libc::msync(page.cast_mut().cast(), len, libc::MS_ASYNC) });
+    match mapped {
+        // Where pages are larger, EINVAL may come, and says nothing.
+        Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => fail(libc::EFAULT),
+        _ => Ok(()),
     }
 }
 
