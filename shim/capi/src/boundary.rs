@@ -76,3 +76,29 @@ fn set_errno(value: i32) {
     // SAFETY: the place is writable while the thread lives.
     unsafe { place.write(value) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errno() -> i32 {
+        io::Error::last_os_error().raw_os_error().unwrap_or(0)
+    }
+
+    #[test]
+    fn no_panic_passes() {
+        assert_eq!(call::<i32>(|| panic!("one that a test wants")), -1);
+        assert_eq!(errno(), libc::EIO);
+    }
+
+    #[test]
+    fn errors_have_their_errno_wherever_it_is() {
+        assert_eq!(call::<isize>(|| fail(libc::EXDEV)), -1);
+        assert_eq!(errno(), libc::EXDEV);
+        let made =
+            call::<*mut u8>(|| Ok(ioth::Stack::new("tap://no-such-tap0", "").map(|_| ptr::dangling_mut())?));
+        assert!(made.is_null());
+        // Without /dev/net/tun or the right to open it, it is another.
+        assert!([libc::ENODEV, libc::ENOENT, libc::EACCES, libc::EPERM].contains(&errno()), "{}", errno());
+    }
+}
