@@ -59,6 +59,10 @@ fn attribute(kind: u16, data: &[u8]) -> Vec<u8> {
 fn exchange(stack: &Stack, question: &[u8]) -> io::Result<Vec<u8>> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
     let fd = ioth::msocket(stack, libc::AF_NETLINK, kind, libc::NETLINK_ROUTE)?;
+    // A family that the stack has not is the kernel's: nobody who means the stack is to change the host.
+    if !stack.is_kernel() && !ioth::is_own(&fd)? {
+        return fail(libc::EAFNOSUPPORT);
+    }
     ioth::send(&fd, question, 0)?;
     let mut answer = vec![0; 1 << 16];
     let len = ioth::recv(&fd, &mut answer, 0)?;

@@ -1,6 +1,7 @@
 /* Stacks: made in every way, defaults of the process and of threads, what is no stack, what is still in use. */
 #define OWN_MAIN
 #include "frame.h"
+#include <linux/rtnetlink.h>
 
 #define EXPECT(condition)                                                                                              \
   do {                                                                                                                 \
@@ -187,6 +188,28 @@ static void configuration(void) {
   EXPECT(ioth_iplink_del(stack, "lan", 0) == 0);
   FAILS(ioth_iplink_del(stack, "lan", 0), ENODEV);
   EXPECT(ioth_ipaddr_del(stack, AF_INET, &own, 24, 1) == 0);
+
+  /* A message for the stack does not reach the kernel, whose interface 1 is lo. */
+  struct {
+    struct nlmsghdr header;
+    struct ifaddrmsg address;
+    struct rtattr attribute;
+    struct in_addr value;
+  } message = {{sizeof message, RTM_NEWADDR, NLM_F_REQUEST | NLM_F_CREATE, 1, 0},
+               {AF_INET, 24, 0, 0, 1},
+               {sizeof message.attribute + 4, IFA_LOCAL},
+               {htonl(0x0a4d0001)}};
+  ioth_nldialog(stack, &message);
+  message.header.nlmsg_len = 3;
+  FAILS(ioth_nldialog(stack, &message), EINVAL);
+  FAILS(ioth_nldialog(stack, NULL), EFAULT);
+  EXPECT(ioth_getifaddrs(NULL, &list) == 0);
+  for (struct ifaddrs *entry = list; entry != NULL; entry = entry->ifa_next)
+    EXPECT(entry->ifa_addr == NULL || entry->ifa_addr->sa_family != AF_INET ||
+           ((struct sockaddr_in *)entry->ifa_addr)->sin_addr.s_addr != htonl(0x0a4d0001));
+  ioth_freeifaddrs(list);
+  message.header.nlmsg_len = sizeof message;
+  EXPECT(ioth_nldialog(NULL, &message) == 0);
 
   char *resolv = ioth_resolvconf(stack, NULL);
   EXPECT(resolv != NULL && strcmp(resolv, "nameserver 10.0.0.9\nsearch lab\n") == 0);
