@@ -1,9 +1,11 @@
 //! The end of a descriptor: close(2), which tells the engine at once and waits when `SO_LINGER` says so.
 
+use crate::stack::Home;
 use crate::state::Phase;
 use crate::table::{self, Found, Socket};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -37,6 +39,19 @@ pub(crate) fn closed(found: &Found) {
             linger(socket, stack, Duration::from_secs(seconds.unsigned_abs().into()));
         }
     }
+}
+
+/// How many sockets of a stack somebody holds: plain closes count at once.
+pub(crate) fn open_sockets(home: &Arc<Home>) -> usize {
+    let Ok(stack) = home.reach() else { return 0 };
+    let held = |socket: &Arc<Socket>| {
+        socket.shared.look.store(true, Relaxed);
+        stack.run(|cx| cx.pump(socket.id));
+        !socket.shared.hung_up.load(Relaxed)
+    };
+    // What a pump retires is not held any more, either.
+    let held: Vec<_> = table::of(home).into_iter().filter(held).collect();
+    held.iter().filter(|socket| table::live(socket.shared.cookie).is_some()).count()
 }
 
 /// Waits until the peer has acknowledged everything, or for so long.

@@ -130,9 +130,9 @@ pub use message::{Message, recvmsg, sendmsg};
 pub use resolver::{AddrInfo, GaiError, Hints, getaddrinfo, getnameinfo};
 pub use sockaddr::{LinkAddr, SockAddr};
 pub use socket::{
-    accept, accept4, bind, connect, disconnect, getpeername, getsockname, getsockopt, getsockopt_int, listen,
-    msocket, read, recv, recvfrom, send, sendto, set_nonblocking, setsockopt, setsockopt_int, shutdown,
-    sockatmark, socket, write,
+    accept, accept4, bind, connect, disconnect, getpeername, getsockname, getsockopt, getsockopt_int, is_own,
+    listen, msocket, read, recv, recvfrom, send, sendto, set_nonblocking, setsockopt, setsockopt_int,
+    shutdown, sockatmark, socket, write,
 };
 pub use stack::{
     Builder, SetupError, Stack, default_stack, ended_snapshots, remember_ended, set_default_stack, snapshots,

@@ -396,6 +396,14 @@ pub fn set_nonblocking(fd: impl AsFd, on: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a descriptor is a socket of a stack of ours, also one that a forked child inherited.
+///
+/// # Errors
+/// `EBADF`, and `ENOTSOCK` for what is no socket.
+pub fn is_own(fd: impl AsFd) -> io::Result<bool> {
+    Ok(!matches!(table::find(fd.as_fd())?, Found::Kernel))
+}
+
 /// The pending error of a socket, taken: `SO_ERROR`.
 pub(crate) fn take_error_found(found: &Found, fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
     let mut value = [0; 4];

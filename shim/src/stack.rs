@@ -1,5 +1,6 @@
 //! Stacks as a program holds them, and the default stack of a thread.
 
+use crate::close;
 use crate::errno::fail;
 use crate::fork;
 use crate::namespace::Namespace;
@@ -199,6 +200,23 @@ impl Stack {
     #[must_use]
     pub const fn is_kernel(&self) -> bool {
         !matches!(self.0, Which::Own(_))
+    }
+
+    /// How many of its sockets are open, here or in another process; 0 for a stack of the kernel, which does not say. One
+    /// that was accepted counts, one that waits to be accepted does, too, with its listener.
+    ///
+    /// ```
+    /// use ioth::{AF_INET, SOCK_STREAM, Stack, msocket};
+    /// let stack = Stack::new("switch://open-doc", "")?;
+    /// let fd = msocket(&stack, AF_INET, SOCK_STREAM, 0)?;
+    /// assert_eq!(stack.open_sockets(), 1);
+    /// drop(fd);
+    /// assert_eq!(stack.open_sockets(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn open_sockets(&self) -> usize {
+        self.home().map_or(0, close::open_sockets)
     }
 
     /// The stack of ours behind it, if there is one.

@@ -86,6 +86,11 @@ pub(crate) fn live(cookie: u64) -> Option<Arc<Socket>> {
     read().live.get(&cookie).cloned()
 }
 
+/// The sockets of a stack whose engine's ends are open.
+pub(crate) fn of(home: &Arc<Home>) -> Vec<Arc<Socket>> {
+    read().live.values().filter(|socket| Arc::ptr_eq(&socket.home, home)).cloned().collect()
+}
+
 /// The table, locked; what fork needs too.
 pub(crate) fn write() -> RwLockWriteGuard<'static, Table> {
     TABLE.write().unwrap_or_else(PoisonError::into_inner)
