@@ -11,7 +11,7 @@ use crate::engine::output::Outgoing;
 use crate::engine::super_frames::datagram_size;
 use crate::engine::{Endpoint, Engine, Role};
 use crate::error::Error;
-use crate::link::{Frame, MAX_DATAGRAMS};
+use crate::link::{Frame, MAX_DATAGRAMS, MAX_SUPER_FRAME};
 use crate::multicast::sending::stays_here;
 use crate::net::icmp_error::Complaint;
 use crate::net::ip::{self, Marks, Packet};
@@ -30,7 +30,35 @@ const OVERHEAD: usize = 256;
 struct Queued {
     from: SocketAddr,
     arrival: Arrival,
-    data: Vec<u8>,
+    data: Data,
+}
+
+/// The bytes of a received datagram.
+#[derive(Debug)]
+enum Data {
+    Exact(Vec<u8>),
+    /// In a buffer of the pool, which is used again: the allocator gives memory of that size back to the system.
+    Pooled(Frame),
+}
+
+impl Data {
+    /// Those of a buffer are at least half of what it holds, so that a queue takes no more than twice of what it counts.
+    const POOLED_FROM: usize = MAX_SUPER_FRAME / 2;
+
+    fn new(bytes: &[u8]) -> Self {
+        if bytes.len() < Self::POOLED_FROM {
+            Self::Exact(bytes.to_vec())
+        } else {
+            Self::Pooled(Frame::from_slice(bytes))
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Exact(bytes) => bytes,
+            Self::Pooled(frame) => frame.bytes(),
+        }
+    }
 }
 
 /// The protocol's part of a datagram endpoint.
@@ -54,7 +82,7 @@ impl Datagram {
 
     /// Bytes of the next datagram, as FIONREAD tells for UDP.
     pub(crate) fn next_len(&self) -> usize {
-        self.queue.front().map_or(0, |next| next.data.len())
+        self.queue.front().map_or(0, |next| next.data.bytes().len())
     }
 
     /// Bytes of data in the whole queue.
@@ -69,7 +97,7 @@ impl Datagram {
         }
         arrival.drops = self.drops;
         self.queued_bytes += data.len() + OVERHEAD;
-        self.queue.push_back(Queued { from, arrival, data: data.to_vec() });
+        self.queue.push_back(Queued { from, arrival, data: Data::new(data) });
         true
     }
 
@@ -82,12 +110,12 @@ impl Datagram {
     /// Copies the next datagram out, and takes it unless it is only looked at.
     pub(crate) fn recv(&mut self, buffer: &mut [u8], peek: bool) -> Option<Received> {
         let next = self.queue.front()?;
-        let copied = buffer.len().min(next.data.len());
-        buffer[..copied].copy_from_slice(&next.data[..copied]);
-        let received =
-            Received { copied, len: next.data.len(), from: next.from, arrival: Some(next.arrival) };
+        let data = next.data.bytes();
+        let (len, copied) = (data.len(), buffer.len().min(data.len()));
+        buffer[..copied].copy_from_slice(&data[..copied]);
+        let received = Received { copied, len, from: next.from, arrival: Some(next.arrival) };
         if !peek {
-            self.queued_bytes -= next.data.len() + OVERHEAD;
+            self.queued_bytes -= len + OVERHEAD;
             self.queue.pop_front();
         }
         Some(received)
