@@ -15,11 +15,23 @@ FIGURES = {  # name: (the client's command, what counts, the ratio's name)
     "tap_out": ("out", "gbit_s", "tap_out_vs_veth"),
     "tap_rr": ("rr", "per_s", "tap_rr_vs_veth"),
     "tap_cps": ("cps", "per_s", "tap_cps_vs_veth"),
+    "udp64_in": ("datagrams-in --size 64", "per_s", "udp64_in_vs_veth"),
+    "udp64_out": ("datagrams-out --size 64", "per_s", "udp64_out_vs_veth"),
+    "udp1400_in": ("datagrams-in --size 1400", "per_s", "udp1400_in_vs_veth"),
+    "udp1400_out": ("datagrams-out --size 1400", "per_s", "udp1400_out_vs_veth"),
+    "super_in": ("datagrams-in --size 1400 --super", "per_s", "super_in_vs_veth"),
+    "super_out": ("datagrams-out --size 1400 --super", "per_s", "super_out_vs_veth"),
     "switch": ("out", "gbit_s", "switch_vs_loopback"),
     "switch_rr": ("rr", "per_s", "switch_rr_vs_loopback"),
 }
 USUAL = ["tap_in", "tap_out", "tap_rr", "switch", "switch_rr"]
-SERVERS = {"out": ("sink", 5001), "in": ("source", 5002), "rr": ("echo", 5003)}
+SERVERS = {
+    "out": ("sink", 5001),
+    "in": ("source", 5002),
+    "rr": ("echo", 5003),
+    "datagrams-in": ("datagrams", 5004),
+    "datagrams-out": ("datagrams", 5004),
+}
 PORTS = itertools.count(6001)
 BULK = 10_000_000_000
 
@@ -50,8 +62,9 @@ def main():
 def measure(args, figures):
     rounds = args.rounds or (5 if args.quick else 11)
     seconds = args.seconds or (1 if args.quick else 3)
-    commands = {FIGURES[name][0] for name in figures if name.startswith("tap")} & set(SERVERS)
-    servers = [start_server(args, *SERVERS[name]) for name in commands]
+    wanted = {SERVERS[command(name)] for name in figures
+              if not name.startswith("switch") and command(name) in SERVERS}
+    servers = [start_server(args, *server) for server in wanted]
     results = {name: {"ours": [], "reference": []} for name in figures}
     try:
         # Round by round, so that what the machine does meanwhile hits all figures and both sides.
@@ -70,7 +83,7 @@ def measure(args, figures):
 
 
 def transfer(args, name, side, seconds):
-    return run(client(args, name, side, SERVERS[FIGURES[name][0]][1]) + ["--seconds", str(seconds)])
+    return run(client(args, name, side, SERVERS[command(name)][1]) + ["--seconds", str(seconds)])
 
 
 def connections(args, name, side, seconds):
@@ -122,14 +135,18 @@ def verdict(way, answer):
     print(f"{way}: {BULK} bytes, every one as it was sent, {answer['gbit_s']} Gbit/s")
 
 
+def command(name):
+    return FIGURES[name][0].split()[0]
+
+
 def client(args, name, side, port):
-    what = FIGURES[name][0]
+    what, *options = FIGURES[name][0].split()
     if name.startswith("switch"):
         pair = ["--in-process"] if side == "ours" else []
         return inside(args.alone) + [args.perf, "pair", what, *pair]
     if side == "ours":
-        return tap(args) + [what, f"10.0.0.1:{port}"]
-    return inside(args.near) + [args.perf, what, f"10.0.1.1:{port}"]
+        return tap(args) + [what, f"10.0.0.1:{port}", *options]
+    return inside(args.near) + [args.perf, what, f"10.0.1.1:{port}", *options]
 
 
 def tap(args):

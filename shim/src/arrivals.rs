@@ -62,6 +62,11 @@ impl Arrivals {
         known.push_back((len, arrival));
     }
 
+    /// Whether nothing is known. While something is, those that follow must be noted, too, whoever asks.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+
     /// The next datagram is about to be taken, or looked at, from a pair that holds so many bytes.
     pub(crate) fn next(&self, held: usize, peek: bool) -> Option<Arrival> {
         let mut known = self.0.lock();
@@ -99,6 +104,7 @@ mod tests {
             tos: 0,
             at: Instant::ZERO,
             drops: 0,
+            size: None,
         };
         let arrivals = Arrivals::default();
         let ttl = |held, peek| arrivals.next(held, peek).map(|arrival| arrival.ttl);

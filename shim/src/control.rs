@@ -5,7 +5,7 @@ use crate::sockaddr;
 use crate::sys::constants::{
     IP_PKTINFO, IP_RECVERR, IP_TOS, IP_TTL, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP, IPV6_DONTFRAG,
     IPV6_HOPLIMIT, IPV6_PKTINFO, IPV6_RECVERR, IPV6_TCLASS, SO_RXQ_OVFL, SO_TIMESTAMP, SO_TIMESTAMPNS,
-    SOL_SOCKET, UDP_SEGMENT,
+    SOL_SOCKET, UDP_GRO, UDP_SEGMENT,
 };
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
@@ -42,6 +42,9 @@ pub enum Control {
     DontFragment(i32),
     /// `UDP_SEGMENT` of udp(7), to send: bytes of each of the datagrams that the data is cut into; 0 for one datagram.
     DatagramSize(u16),
+    /// `UDP_GRO` of udp(7): bytes of each of the datagrams that the data is made of; the last may be shorter. Received with the
+    /// option of that name, and only where there are several.
+    ReceivedSize(i32),
     /// `SO_TIMESTAMP` of socket(7): when it was received, in microseconds.
     Timestamp(SystemTime),
     /// `SO_TIMESTAMPNS`: the same, in nanoseconds.
@@ -102,6 +105,7 @@ impl Control {
             }
             Self::DontFragment(on) => (IPPROTO_IPV6, IPV6_DONTFRAG, integer(*on)),
             Self::DatagramSize(size) => (IPPROTO_UDP, UDP_SEGMENT, size.to_ne_bytes().to_vec()),
+            Self::ReceivedSize(size) => (IPPROTO_UDP, UDP_GRO, integer(*size)),
             Self::Timestamp(at) => (SOL_SOCKET, SO_TIMESTAMP, time(*at, Duration::from_micros(1))),
             Self::TimestampNanos(at) => (SOL_SOCKET, SO_TIMESTAMPNS, time(*at, Duration::from_nanos(1))),
             Self::Drops(count) => (SOL_SOCKET, SO_RXQ_OVFL, count.to_ne_bytes().to_vec()),
@@ -142,6 +146,7 @@ impl Control {
                 let bytes: [u8; 2] = data.try_into().ok()?;
                 Self::DatagramSize(u16::from_ne_bytes(bytes))
             }
+            (IPPROTO_UDP, UDP_GRO) => Self::ReceivedSize(integer()?),
             (SOL_SOCKET, SO_TIMESTAMP) => Self::Timestamp(time_of(data, Duration::from_micros(1))?),
             (SOL_SOCKET, SO_TIMESTAMPNS) => Self::TimestampNanos(time_of(data, Duration::from_nanos(1))?),
             (SOL_SOCKET, SO_RXQ_OVFL) => Self::Drops(word(0)?),
@@ -258,6 +263,7 @@ mod tests {
             Control::PacketInfoV6 { interface: 3, address: Ipv6Addr::LOCALHOST },
             Control::DontFragment(1),
             Control::DatagramSize(1200),
+            Control::ReceivedSize(1200),
             Control::TimestampNanos(at),
             Control::Drops(7),
             Control::Error(error),

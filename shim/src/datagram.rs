@@ -110,11 +110,12 @@ fn receive_step(
 
 /// How the next datagram in the pair arrived, if that is asked for.
 fn next_arrival(shared: &Shared, fd: BorrowedFd<'_>, peek: bool) -> Option<Arrival> {
-    if !shared.settings.ask_for_controls() {
+    let asked = shared.settings.ask_for_controls();
+    if !asked && shared.arrivals.is_empty() {
         return None;
     }
     let held = rustix::io::ioctl_fionread(fd).ok()?;
-    shared.arrivals.next(usize::try_from(held).ok()?, peek)
+    shared.arrivals.next(usize::try_from(held).ok()?, peek).filter(|_| asked)
 }
 
 /// recvmsg(2) with `MSG_ERRQUEUE`: the error, and when it came.
@@ -302,7 +303,7 @@ fn put(
         pair::give(end, &message)
     };
     if let (Given::Bytes(len), Some(arrival)) = (given, arrival)
-        && shared.settings.ask_for_controls()
+        && (shared.settings.ask_for_controls() || !shared.arrivals.is_empty())
     {
         shared.arrivals.note(len, arrival);
     }

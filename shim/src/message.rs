@@ -245,6 +245,7 @@ fn options(controls: &[Control], shared: &Shared, destination: IpAddr) -> io::Re
             | Control::PacketInfoV6 { .. } => {}
             Control::DontFragment(_) if to_v4 => {}
             Control::DatagramSize(size) if shared.kind == Kind::Datagram => own.datagram_size = Some(size),
+            Control::ReceivedSize(_) if shared.kind != Kind::Datagram => {}
             Control::Other { level: IPPROTO_UDP, .. } if shared.kind == Kind::Datagram => {
                 return fail(Errno::INVAL);
             }
@@ -273,6 +274,9 @@ fn controls_of(shared: &Shared, how: &How) -> Vec<Control> {
     let mut controls = stamps(shared, at);
     if has(Flag::Drops) && arrival.drops > 0 {
         controls.push(Control::Drops(arrival.drops));
+    }
+    if let Some(size) = arrival.size.filter(|_| has(Flag::WholeSuperFrames)) {
+        controls.push(Control::ReceivedSize(size.get().into()));
     }
     let interface = arrival.interface.index();
     if shared.family == Family::V6 && has(Flag::PacketInfoV6) {

@@ -2,14 +2,16 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 
 use crate::engine::endpoint::{Arrival, EndpointId, Family, Kind, Received};
 use crate::engine::error_queue::{ErrorQueue, ErrorReport};
 use crate::engine::ip_options::DatagramOptions;
 use crate::engine::output::Outgoing;
+use crate::engine::super_frames::datagram_size;
 use crate::engine::{Endpoint, Engine, Role};
 use crate::error::Error;
-use crate::link::Frame;
+use crate::link::{Frame, MAX_DATAGRAMS, MAX_SUPER_FRAME};
 use crate::multicast::sending::stays_here;
 use crate::net::icmp_error::Complaint;
 use crate::net::ip::{self, Marks, Packet};
@@ -22,15 +24,41 @@ use crate::time::Instant;
 const HEADER_LEN: usize = 8;
 /// What a queued datagram costs besides its bytes, against many empty ones.
 const OVERHEAD: usize = 256;
-/// The most datagrams that one call sends: `UDP_MAX_SEGMENTS` of Linux.
-const MOST_PIECES: usize = 128;
 
 /// A received datagram.
 #[derive(Debug)]
 struct Queued {
     from: SocketAddr,
     arrival: Arrival,
-    data: Vec<u8>,
+    data: Data,
+}
+
+/// The bytes of a received datagram.
+#[derive(Debug)]
+enum Data {
+    Exact(Vec<u8>),
+    /// In a buffer of the pool, which is used again: the allocator gives memory of that size back to the system.
+    Pooled(Frame),
+}
+
+impl Data {
+    /// Those of a buffer are at least half of what it holds, so that a queue takes no more than twice of what it counts.
+    const POOLED_FROM: usize = MAX_SUPER_FRAME / 2;
+
+    fn new(bytes: &[u8]) -> Self {
+        if bytes.len() < Self::POOLED_FROM {
+            Self::Exact(bytes.to_vec())
+        } else {
+            Self::Pooled(Frame::from_slice(bytes))
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Exact(bytes) => bytes,
+            Self::Pooled(frame) => frame.bytes(),
+        }
+    }
 }
 
 /// The protocol's part of a datagram endpoint.
@@ -54,7 +82,7 @@ impl Datagram {
 
     /// Bytes of the next datagram, as FIONREAD tells for UDP.
     pub(crate) fn next_len(&self) -> usize {
-        self.queue.front().map_or(0, |next| next.data.len())
+        self.queue.front().map_or(0, |next| next.data.bytes().len())
     }
 
     /// Bytes of data in the whole queue.
@@ -69,7 +97,7 @@ impl Datagram {
         }
         arrival.drops = self.drops;
         self.queued_bytes += data.len() + OVERHEAD;
-        self.queue.push_back(Queued { from, arrival, data: data.to_vec() });
+        self.queue.push_back(Queued { from, arrival, data: Data::new(data) });
         true
     }
 
@@ -82,12 +110,12 @@ impl Datagram {
     /// Copies the next datagram out, and takes it unless it is only looked at.
     pub(crate) fn recv(&mut self, buffer: &mut [u8], peek: bool) -> Option<Received> {
         let next = self.queue.front()?;
-        let copied = buffer.len().min(next.data.len());
-        buffer[..copied].copy_from_slice(&next.data[..copied]);
-        let received =
-            Received { copied, len: next.data.len(), from: next.from, arrival: Some(next.arrival) };
+        let data = next.data.bytes();
+        let (len, copied) = (data.len(), buffer.len().min(data.len()));
+        buffer[..copied].copy_from_slice(&data[..copied]);
+        let received = Received { copied, len, from: next.from, arrival: Some(next.arrival) };
         if !peek {
-            self.queued_bytes -= next.data.len() + OVERHEAD;
+            self.queued_bytes -= len + OVERHEAD;
             self.queue.pop_front();
         }
         Some(received)
@@ -138,6 +166,11 @@ impl Engine {
         }
         let from = self.scoped(interface, packet.source, source);
         let payload = &bytes[HEADER_LEN..len];
+        let Ok(size) = datagram_size(frame, payload.len()) else {
+            self.counters.malformed += 1;
+            self.counters.udp_errors += 1;
+            return;
+        };
         let mut takers = self.takers(checksum::UDP, packet.destination, destination, from);
         if packet.destination.is_multicast() {
             takers.retain(|(_, id)| self.wants_of_group(*id, interface, packet));
@@ -150,14 +183,14 @@ impl Engine {
             return;
         }
         let tos = ip::tos(frame.bytes());
-        let arrival =
-            Arrival { destination: packet.destination, interface, ttl: packet.ttl, tos, at: now, drops: 0 };
+        let Packet { destination: to, ttl, .. } = *packet;
+        let arrival = Arrival { destination: to, interface, ttl, tos, at: now, drops: 0, size: None };
         // A datagram to many goes to every socket that hears it, one to this host to the best match.
         if to_one {
             takers = vec![self.choose(&takers, packet.destination, destination, from)];
         }
         for (_, id) in takers {
-            self.deliver(id, from, arrival, payload);
+            self.deliver_datagrams(id, from, arrival, payload, size);
         }
     }
 
@@ -184,7 +217,7 @@ impl Engine {
             .find(|(_, id)| self.endpoints.get(*id).is_some_and(|endpoint| endpoint.family == wanted));
         if let Some((_, id)) = taker {
             let (destination, ttl, tos) = (packet.destination, packet.ttl, ip::tos(frame));
-            let arrival = Arrival { destination, interface, ttl, tos, at: now, drops: 0 };
+            let arrival = Arrival { destination, interface, ttl, tos, at: now, drops: 0, size: None };
             self.deliver(id, from, arrival, &frame[packet.payload..packet.end]);
         }
     }
@@ -258,7 +291,7 @@ impl Engine {
         *group[(hash % group.len() as u64) as usize]
     }
 
-    fn deliver(&mut self, id: EndpointId, from: SocketAddr, arrival: Arrival, data: &[u8]) {
+    pub(crate) fn deliver(&mut self, id: EndpointId, from: SocketAddr, arrival: Arrival, data: &[u8]) {
         let Some(Endpoint { role: Role::Datagram(datagram), kind, options, .. }) = self.endpoints.get_mut(id)
         else {
             return;
@@ -346,7 +379,7 @@ impl Engine {
             }
             return Err(Error::MessageTooLong);
         }
-        if size > 0 && data.len() > size * MOST_PIECES {
+        if size > 0 && data.len() > size * MAX_DATAGRAMS {
             return Err(Error::Invalid);
         }
         let marks = options.ip.marks(destination);
@@ -357,32 +390,27 @@ impl Engine {
             _ => checksum::UDP,
         };
         let packet = Outgoing { hop, source, destination, protocol, ttl: marks.ttl };
-        let mut send = |piece: &[u8]| {
-            let fill = |bytes: &mut [u8]| {
-                if kind == Kind::Echo {
-                    bytes.copy_from_slice(piece);
-                    // The identifier is the endpoint's port, icmp(7).
-                    bytes[4..6].copy_from_slice(&port.to_be_bytes());
-                    return;
-                }
-                bytes[..2].copy_from_slice(&port.to_be_bytes());
-                bytes[2..4].copy_from_slice(&to.port().to_be_bytes());
-                let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-                bytes[4..6].copy_from_slice(&len.to_be_bytes());
-                bytes[HEADER_LEN..].copy_from_slice(piece);
-            };
-            let header = len - data.len();
-            self.loop_back(&options.multicast, packet, marks, header + piece.len(), fill);
-            if !stays_here(hop.interface, destination, marks.ttl) {
-                self.send_marked(now, packet, marks, mtu, header + piece.len(), fill);
+        let fill = |bytes: &mut [u8]| {
+            if kind == Kind::Echo {
+                bytes.copy_from_slice(data);
+                // The identifier is the endpoint's port, icmp(7).
+                bytes[4..6].copy_from_slice(&port.to_be_bytes());
+                return;
             }
-            self.counters.udp_out += u64::from(kind != Kind::Echo);
+            bytes[..2].copy_from_slice(&port.to_be_bytes());
+            bytes[2..4].copy_from_slice(&to.port().to_be_bytes());
+            let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+            bytes[4..6].copy_from_slice(&len.to_be_bytes());
+            bytes[HEADER_LEN..].copy_from_slice(data);
         };
-        if size == 0 || data.is_empty() {
-            send(data);
-        } else {
-            data.chunks(size).for_each(send);
+        let size = u16::try_from(size).ok().filter(|size| data.len() > usize::from(*size));
+        let len = (len, size.and_then(NonZeroU16::new));
+        self.loop_back(&options.multicast, packet, marks, len, fill);
+        if !stays_here(hop.interface, destination, marks.ttl) {
+            self.send_datagrams(now, (packet, marks), mtu, len, fill);
         }
+        // As Linux: once for all that leave in one frame, or would where the link takes it.
+        self.counters.udp_out += u64::from(kind != Kind::Echo);
         Ok(data.len())
     }
 

@@ -15,6 +15,7 @@ mod routers;
 mod set_up;
 mod snapshots;
 mod stacks;
+mod udp_super_frames;
 mod vlans;
 mod waiting;
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         set_up::tests(),
         snapshots::tests(),
         stacks::tests(),
+        udp_super_frames::tests(),
         vlans::tests(),
     ];
     ioth_tests::netns::run(tests.concat())

@@ -8,6 +8,7 @@
 mod calls;
 mod connecting;
 mod copies;
+mod datagram_sizes;
 mod datagrams;
 mod echoes;
 mod endings;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         copies::tests(),
         families::tests(),
         datagrams::tests(),
+        datagram_sizes::tests(),
         echoes::tests(),
         types::tests(),
         threads::tests(),

@@ -102,7 +102,7 @@ fn pair(w: &World) -> Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Sets all options that bring control messages, but the times.
-fn ask(w: &World, fd: &OwnedFd, on: i32) -> Result<()> {
+pub(crate) fn ask(w: &World, fd: &OwnedFd, on: i32) -> Result<()> {
     let (level, names) = match w.family {
         Family::V4 => (IPPROTO_IP, [IP_RECVTTL, IP_RECVTOS, IP_PKTINFO]),
         Family::V6 => (IPPROTO_IPV6, [IPV6_RECVHOPLIMIT, IPV6_RECVTCLASS, IPV6_RECVPKTINFO]),

@@ -2,7 +2,8 @@
 //!
 //! What must hold whatever they do, [`siege`](crate::siege) says. What they are answered is tested elsewhere: truncated
 //! frames of every kind in `hostile`, lies of ARP and claims of our address in `arp` and `addresses`, options of length 0
-//! and hop limits in `ndp`, advertisements of routers in `slaac`, redirects in `forwarding::redirects`.
+//! and hop limits in `ndp`, advertisements of routers in `slaac`, redirects in `forwarding::redirects`, super-frames that
+//! contradict themselves in `udp_super_frames` and `forwarding::hostile`.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;

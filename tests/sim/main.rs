@@ -54,4 +54,5 @@ mod tcp_flow;
 mod tcp_open;
 mod timestamps;
 mod udp;
+mod udp_super_frames;
 mod urgent;

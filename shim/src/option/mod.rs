@@ -9,6 +9,7 @@
 //! | | `SO_KEEPALIVE`, `SO_OOBINLINE` | has effect |
 //! | | `SO_TIMESTAMP`, `SO_TIMESTAMPNS`, `SO_RXQ_OVFL` | has effect on datagrams, see [`Control`](crate::Control) |
 //! | `IPPROTO_UDP` | `UDP_SEGMENT` | has effect: what is sent is cut into datagrams |
+//! | | `UDP_GRO` | has effect: what arrives in a super-frame is received as one, see [`Control`](crate::Control) |
 //! | `IPPROTO_IP` | `IP_TTL`, `IP_TOS` | has effect; TCP keeps the bits of ECN to itself |
 //! | | `IP_MTU` | to be read, of what is connected |
 //! | | `IP_MTU_DISCOVER`, `IP_RECVERR` | has effect on datagrams |

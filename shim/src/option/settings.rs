@@ -56,6 +56,8 @@ pub(crate) enum Flag {
     RecvErrorsV6 = 1 << 20,
     /// `IPV6_DONTFRAG`.
     DontFragmentV6 = 1 << 21,
+    /// `UDP_GRO`.
+    WholeSuperFrames = 1 << 22,
 }
 
 /// Those that ask for control messages beside a datagram.
@@ -67,7 +69,8 @@ const ASK_FOR_CONTROLS: u32 = Flag::Timestamp as u32
     | Flag::PacketInfo as u32
     | Flag::RecvHopLimit as u32
     | Flag::RecvTrafficClass as u32
-    | Flag::PacketInfoV6 as u32;
+    | Flag::PacketInfoV6 as u32
+    | Flag::WholeSuperFrames as u32;
 
 /// The options of one socket. Atomic, so that a forked child never finds a lock held.
 #[derive(Debug)]

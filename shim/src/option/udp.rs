@@ -1,8 +1,8 @@
 //! `IPPROTO_UDP`, udp(7).
 
-use super::{IpNumber, Target, integer, show_integer};
+use super::{Flag, IpNumber, Target, integer, show_integer};
 use crate::errno::fail;
-use crate::sys::constants::UDP_SEGMENT;
+use crate::sys::constants::{UDP_GRO, UDP_SEGMENT};
 use rustix::io::Errno;
 use std::io;
 use std::num::NonZeroU16;
@@ -10,6 +10,7 @@ use std::num::NonZeroU16;
 pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Result<usize> {
     match name {
         UDP_SEGMENT => Ok(show_integer(value, target.shared.settings.ip_number(IpNumber::DatagramSize))),
+        UDP_GRO => Ok(show_integer(value, target.shared.settings.has(Flag::WholeSuperFrames).into())),
         _ => fail(Errno::NOPROTOOPT),
     }
 }
@@ -23,6 +24,10 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
             target.tell(|options| options.datagram_size = NonZeroU16::new(size))?;
             target.shared.settings.set_ip_number(IpNumber::DatagramSize, number);
             Ok(())
+        }
+        UDP_GRO => {
+            let on = number != 0;
+            target.set(Flag::WholeSuperFrames, on, |options| options.whole_super_frames = on)
         }
         _ => fail(Errno::NOPROTOOPT),
     }

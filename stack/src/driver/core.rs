@@ -29,6 +29,9 @@ const INGRESS_BATCH: usize = 16;
 const LONE_FRAME: usize = 2048;
 /// Turns of ingress that a visit of the driver takes at most.
 const VISIT_TURNS: usize = 64;
+/// Bytes in super-frames that a visit of the driver takes from links for sockets that have no room for them. What is left
+/// there costs no copy, and is there when the socket's owner comes.
+const MOST_SPILLED: usize = 256 * 1024;
 /// Pumps after which a turn ends, so that a caller's turn ends too.
 const PUMPS_PER_TURN: usize = 256;
 /// What the descriptor that wakes the leader is called in the stack's epoll: the number of the loopback
@@ -84,6 +87,8 @@ pub(super) struct Core {
     used: bool,
     /// Whether the last frames came one at a time.
     lone: bool,
+    /// Bytes in super-frames that found no room, wholly or in part, since a visit of the driver began.
+    spilled: usize,
     /// Visits in a row that found a leader.
     led_visits: u32,
     /// The deadline that the driver knows.
@@ -162,6 +167,7 @@ impl Shared {
             long_led: false,
             used: false,
             lone: false,
+            spilled: 0,
             led_visits: 0,
             known_deadline: None,
             spin: super::leader::Spin::new(in_process, busy_poll),
@@ -315,7 +321,8 @@ impl Shared {
         core.led_visits = 0;
         core.long_led = false;
         if !self.catch_up(&mut core) || !core.arm_links() {
-            return Visit::Again;
+            let later = ticking && core.spilled > MOST_SPILLED;
+            return if later { Visit::Busy } else { Visit::Again };
         }
         let deferred = !core.attachments.deferred.is_empty();
         if deferred && !core.ticking {
@@ -338,6 +345,7 @@ impl Shared {
 
     /// Does everything there is to do now. Says whether it came to an end.
     fn catch_up(&self, core: &mut Core) -> bool {
+        core.spilled = 0;
         for _ in 0..VISIT_TURNS {
             let now = self.now();
             let mut busy = self.harvest(core);
@@ -347,6 +355,9 @@ impl Shared {
             core.settle(now);
             if !busy && core.attachments.work.is_empty() {
                 return true;
+            }
+            if core.spilled > MOST_SPILLED {
+                break;
             }
         }
         false
@@ -510,11 +521,18 @@ impl Core {
                 match link.receive() {
                     Ok(Some(frame)) => {
                         any = true;
-                        let lone = self.lone && frame.len() <= LONE_FRAME;
+                        let len = frame.len();
+                        let lone = self.lone && len <= LONE_FRAME;
+                        let overflows = self.engine.counters().udp_overflows;
                         self.engine.handle_frame(now, interface, frame);
                         taken += 1;
                         // In an exchange of small messages the next look would find nothing.
                         if lone && self.engine.has_event() {
+                            break;
+                        }
+                        // The next ones would find no room either, before somebody has received.
+                        if len > LONE_FRAME && self.engine.counters().udp_overflows > overflows {
+                            self.spilled += len;
                             break;
                         }
                     }

@@ -118,6 +118,8 @@ pub struct Options {
     /// `UDP_SEGMENT`, udp(7): what is sent is cut into datagrams of so many bytes; the last may be shorter. `None` for one
     /// datagram.
     pub datagram_size: Option<NonZeroU16>,
+    /// `UDP_GRO`, udp(7): datagrams that arrive in one frame are received as one, which says how long each of them is.
+    pub whole_super_frames: bool,
     /// What its IP headers say.
     pub ip: IpOptions,
     /// How datagrams go to groups and come from them.
@@ -166,6 +168,7 @@ impl Default for Options {
             defer_accept: Retries::default(),
             fin_timeout: Some(Self::FIN_TIMEOUT),
             datagram_size: None,
+            whole_super_frames: false,
             ip: IpOptions::default(),
             multicast: MulticastOptions::default(),
         }
@@ -209,4 +212,7 @@ pub struct Arrival {
     pub at: Instant,
     /// How many datagrams the endpoint had dropped until then, because its queue was full (`SO_RXQ_OVFL`).
     pub drops: u32,
+    /// Bytes of data in each of the datagrams that it is made of, but the last, which may be shorter (`UDP_GRO`); `None` for
+    /// one datagram.
+    pub size: Option<NonZeroU16>,
 }

@@ -20,6 +20,7 @@ pub(crate) mod output;
 pub(crate) mod report;
 pub mod snapshot;
 mod status;
+pub(crate) mod super_frames;
 mod timer;
 mod transfer;
 

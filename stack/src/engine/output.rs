@@ -204,6 +204,19 @@ impl Engine {
         len: usize,
         fill: impl FnOnce(&mut [u8]),
     ) -> Frame {
+        self.make_summed(packet, marks, len, false, fill)
+    }
+
+    /// The same; with `partial` the checksum, of UDP, is left to whoever puts the frame on a wire.
+    pub(super) fn make_summed(
+        &mut self,
+        packet: Outgoing,
+        marks: Marks,
+        len: usize,
+        partial: bool,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Frame {
+        const UDP_CHECKSUM: u16 = 6;
         let Outgoing { hop, source, destination, protocol, .. } = packet;
         let front = ethernet::HEADER_LEN + ip::header_len(destination);
         let mut frame = Frame::with_capacity(front + len);
@@ -211,7 +224,12 @@ impl Engine {
         let bytes = frame.bytes_mut();
         fill(&mut bytes[front..]);
         self.count_sent(protocol, &bytes[front..]);
-        checksum::fill(source, destination, protocol, &mut bytes[front..]);
+        let transport = &mut bytes[front..];
+        if partial {
+            checksum::fill_partial(source, destination, protocol, transport, UDP_CHECKSUM.into());
+        } else {
+            checksum::fill(source, destination, protocol, transport);
+        }
         let header = &mut bytes[ethernet::HEADER_LEN..];
         ip::emit(header, source, destination, protocol, marks.ttl);
         if marks.tos != 0 || marks.may_be_cut {
@@ -219,7 +237,13 @@ impl Engine {
             marks.write(header, identification as u16);
         }
         // Traffic inside the stack is not summed twice.
-        frame.checksum = if hop.interface == LOOPBACK { Checksum::Verified } else { Checksum::Unverified };
+        frame.checksum = match hop.interface {
+            _ if partial => {
+                Checksum::Partial { start: u16::try_from(front).unwrap_or(u16::MAX), offset: UDP_CHECKSUM }
+            }
+            LOOPBACK => Checksum::Verified,
+            _ => Checksum::Unverified,
+        };
         frame
     }
 

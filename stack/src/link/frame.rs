@@ -34,16 +34,21 @@ pub enum SegmentKind {
     Tcp4,
     /// TCP over IPv6.
     Tcp6,
+    /// UDP over either: several datagrams, the length in whose header is that of all of them.
+    Udp,
 }
+
+/// The most datagrams in one super-frame: `UDP_MAX_SEGMENTS` of Linux.
+pub const MAX_DATAGRAMS: usize = 128;
 
 /// How a super-frame is to be cut into segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segmentation {
     /// The protocol inside.
     pub kind: SegmentKind,
-    /// Payload bytes of each segment (the MSS).
+    /// Payload bytes of each segment (the MSS); the last may be shorter.
     pub size: u16,
-    /// Length of all headers, Ethernet to TCP.
+    /// Length of all headers, Ethernet to TCP or UDP.
     pub header_len: u16,
 }
 

@@ -19,7 +19,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-pub use frame::{Checksum, Frame, HEADROOM, MAX_SUPER_FRAME, SegmentKind, Segmentation};
+pub use frame::{Checksum, Frame, HEADROOM, MAX_DATAGRAMS, MAX_SUPER_FRAME, SegmentKind, Segmentation};
 pub use open::open;
 
 /// What a link can do.

@@ -1,6 +1,6 @@
 //! Software segmentation: a super-frame as the frames that a wire would carry, with complete checksums.
 
-use super::{Checksum, Frame, Segmentation};
+use super::{Checksum, Frame, MAX_DATAGRAMS, SegmentKind, Segmentation};
 use crate::net::ip::Packet;
 use crate::net::{checksum, ip};
 
@@ -8,6 +8,9 @@ use crate::net::{checksum, ip};
 const FIN: u8 = 0x01;
 const PSH: u8 = 0x08;
 const CWR: u8 = 0x80;
+/// Lengths of a TCP header at least, and of a UDP header.
+const TCP_HEADER: usize = 20;
+const UDP_HEADER: usize = 8;
 /// Offsets in the TCP header.
 const SEQ: usize = 4;
 const FLAGS: usize = 13;
@@ -15,22 +18,36 @@ const FLAGS: usize = 13;
 /// The frames of a super-frame; an ordinary one with its checksum completed. What contradicts itself is
 /// dropped, as a network card would do.
 pub(crate) fn split(mut frame: Frame) -> Vec<Frame> {
-    let Some(Segmentation { size, header_len, .. }) = frame.segmentation.take() else {
+    let Some(Segmentation { kind, size, header_len }) = frame.segmentation.take() else {
         return if complete(&mut frame) { vec![frame] } else { Vec::new() };
     };
     let (size, headers) = (usize::from(size), usize::from(header_len));
     let Some(packet) = parse(frame.bytes()) else { return Vec::new() };
-    if size == 0 || packet.protocol != checksum::TCP || packet.payload + 20 > headers || headers > packet.end
-    {
+    let fits = match kind {
+        SegmentKind::Udp => packet.protocol == checksum::UDP && packet.payload + UDP_HEADER == headers,
+        _ => packet.protocol == checksum::TCP && packet.payload + TCP_HEADER <= headers,
+    };
+    if size == 0 || !fits || headers > packet.end {
         return Vec::new();
     }
     let payload = packet.end - headers;
     let count = payload.div_ceil(size).max(1);
-    (0..count).map(|index| segment(&frame, &packet, headers, index, size, index + 1 == count)).collect()
+    if kind == SegmentKind::Udp && count > MAX_DATAGRAMS {
+        return Vec::new();
+    }
+    let cut = |index| segment(&frame, &packet, (kind, headers), index, size, index + 1 == count);
+    (0..count).map(cut).collect()
 }
 
 /// The segment with that index of a super-frame.
-fn segment(whole: &Frame, packet: &Packet, headers: usize, index: usize, size: usize, last: bool) -> Frame {
+fn segment(
+    whole: &Frame,
+    packet: &Packet,
+    (kind, headers): (SegmentKind, usize),
+    index: usize,
+    size: usize,
+    last: bool,
+) -> Frame {
     let bytes = whole.bytes();
     let start = headers + index * size;
     let payload = &bytes[start..packet.end.min(start + size)];
@@ -44,6 +61,10 @@ fn segment(whole: &Frame, packet: &Packet, headers: usize, index: usize, size: u
         set_identification(&mut out[packet.header..packet.payload], index);
     }
     let tcp = &mut out[packet.payload..];
+    if kind == SegmentKind::Udp {
+        finish_datagram(packet, tcp, whole.checksum);
+        return frame;
+    }
     if let Some(seq) = tcp[SEQ..].first_chunk_mut::<4>() {
         // Modulo 2^32, as sequence numbers are.
         *seq = u32::from_be_bytes(*seq).wrapping_add((index * size) as u32).to_be_bytes();
@@ -56,6 +77,17 @@ fn segment(whole: &Frame, packet: &Packet, headers: usize, index: usize, size: u
     }
     checksum::fill(packet.source, packet.destination, checksum::TCP, tcp);
     frame
+}
+
+/// Gives a datagram that was cut out of a super-frame its length and checksum.
+fn finish_datagram(packet: &Packet, datagram: &mut [u8], checksum: Checksum) {
+    let len = u16::try_from(datagram.len()).unwrap_or(u16::MAX);
+    datagram[4..6].copy_from_slice(&len.to_be_bytes());
+    // RFC 768: a sender that made none.
+    let unsummed = datagram[6..8] == [0, 0] && !matches!(checksum, Checksum::Partial { .. });
+    if !unsummed {
+        checksum::fill(packet.source, packet.destination, checksum::UDP, datagram);
+    }
 }
 
 /// Writes the length of a packet that ends with its frame into its IP header.
@@ -167,6 +199,70 @@ mod tests {
         }
         assert!(all.iter().enumerate().all(|(at, byte)| *byte == (at % 251) as u8));
         assert_eq!(all.len(), payload);
+    }
+
+    /// The same of UDP.
+    fn datagrams(source: &str, destination: &str, payload: usize, size: u16) -> Frame {
+        let mut frame = super_frame(source, destination, payload.max(12) - 12, size);
+        let (source, destination): (IpAddr, IpAddr) = (source.parse().unwrap(), destination.parse().unwrap());
+        let transport = ethernet::HEADER_LEN + ip::header_len(source);
+        frame.set_len(transport + 8 + payload);
+        let bytes = frame.bytes_mut();
+        ip::emit(&mut bytes[ethernet::HEADER_LEN..], source, destination, checksum::UDP, 64);
+        for (at, byte) in bytes[transport + 8..].iter_mut().enumerate() {
+            *byte = (at % 251) as u8;
+        }
+        bytes[transport..transport + 4].copy_from_slice(&[1, 2, 3, 4]);
+        let len = (8 + payload) as u16;
+        bytes[transport + 4..transport + 6].copy_from_slice(&len.to_be_bytes());
+        checksum::fill_partial(source, destination, checksum::UDP, &mut bytes[transport..], 6);
+        frame.checksum = Checksum::Partial { start: transport as u16, offset: 6 };
+        frame.segmentation =
+            Some(Segmentation { kind: SegmentKind::Udp, size, header_len: (transport + 8) as u16 });
+        frame
+    }
+
+    #[test]
+    fn datagrams_have_lengths_of_their_own() {
+        for (source, destination) in [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")] {
+            let frames = split(datagrams(source, destination, 3500, 1000));
+            let mut all = Vec::new();
+            for frame in &frames {
+                let packet = parse(frame.bytes()).expect("a good IP header");
+                let datagram = &frame.bytes()[packet.payload..packet.end];
+                assert!(checksum::verify(packet.source, packet.destination, checksum::UDP, datagram));
+                assert_eq!(datagram[..4], [1, 2, 3, 4]);
+                assert_eq!(datagram[4..6], (datagram.len() as u16).to_be_bytes());
+                assert!(frame.len() == packet.end && frame.segmentation.is_none());
+                all.push(datagram.len() - 8);
+            }
+            assert_eq!(all, [1000, 1000, 1000, 500]);
+            assert_eq!(split(datagrams(source, destination, 128, 1)).len(), 128);
+            assert!(split(datagrams(source, destination, 129, 1)).is_empty(), "more than anybody sends");
+        }
+    }
+
+    #[test]
+    fn a_sender_without_checksums_is_left_so_rfc_768() {
+        let mut frame = datagrams("10.0.0.1", "10.0.0.2", 3500, 1000);
+        frame.checksum = Checksum::Verified;
+        frame.bytes_mut()[40..42].fill(0);
+        assert!(split(frame).iter().all(|frame| frame.bytes()[40..42] == [0, 0]));
+    }
+
+    #[test]
+    fn one_protocol_is_not_cut_as_the_other() {
+        for (kind, protocol) in [(SegmentKind::Udp, checksum::TCP), (SegmentKind::Tcp4, checksum::UDP)] {
+            let mut frame = if protocol == checksum::TCP {
+                super_frame("10.0.0.1", "10.0.0.2", 5000, 1460)
+            } else {
+                datagrams("10.0.0.1", "10.0.0.2", 5000, 1460)
+            };
+            let segmentation = frame.segmentation.as_mut().unwrap();
+            segmentation.kind = kind;
+            segmentation.header_len = if kind == SegmentKind::Udp { 42 } else { 54 };
+            assert!(split(frame).is_empty());
+        }
     }
 
     #[test]

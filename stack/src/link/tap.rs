@@ -6,21 +6,25 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
+use super::vlan::split_tagged;
 use super::vnet_header::{self, HEADER_LEN};
-use super::{Capabilities, Frame, Link, MAX_SUPER_FRAME, tun_device};
+use super::{Capabilities, Frame, Link, MAX_SUPER_FRAME, SegmentKind, Segmentation, tun_device};
 use crate::setup_error::SetupError;
 use crate::sys;
+use crate::sys::tun::Offload;
 
 /// A TAP device with a virtio-net header in front of each frame.
 ///
 /// Needs Linux 2.6.32 and, for an unprivileged caller, a persistent TAP that belongs to the user:
-/// `ip tuntap add red mode tap user $USER`.
+/// `ip tuntap add red mode tap user $USER`. Before Linux 6.2 datagrams of UDP go one by one.
 #[derive(Debug)]
 pub struct Tap {
     fd: OwnedFd,
     /// Where the next frame is read to. A short one is copied out of it, so that a queue of short frames
     /// does not hold buffers of 64 KiB.
     large: Option<Frame>,
+    /// Whether the kernel takes super-frames of UDP.
+    takes_datagrams: bool,
     mtu: u16,
 }
 
@@ -35,8 +39,13 @@ impl Tap {
         let fd = tun_device::control(name)?;
         tun_device::check_exists(name, create)?;
         sys::tun::attach_tap(fd.as_fd(), name).map_err(|source| tun_device::open_error(name, source))?;
-        sys::tun::set_header_len(fd.as_fd(), HEADER_LEN)
-            .and_then(|()| sys::tun::set_offload(fd.as_fd(), true))
+        let takes_datagrams = sys::tun::set_header_len(fd.as_fd(), HEADER_LEN)
+            .and_then(|()| match sys::tun::set_offload(fd.as_fd(), Offload::SegmentsAndDatagrams) {
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                    sys::tun::set_offload(fd.as_fd(), Offload::Segments).map(|()| false)
+                }
+                result => result.map(|()| true),
+            })
             .map_err(|source| SetupError::Link {
                 what: format!("tap {name:?}"),
                 attempted: "turn on offload of",
@@ -44,7 +53,7 @@ impl Tap {
                 advice: format!("open it without, as tap://{name}?offload=off"),
             })?;
         tun_device::await_carrier(name);
-        Ok(Self { fd, large: None, mtu: tun_device::mtu(name)? })
+        Ok(Self { fd, large: None, takes_datagrams, mtu: tun_device::mtu(name)? })
     }
 
     /// Takes the `len` bytes that were read behind the headroom of `frame`; `None` to drop them.
@@ -66,6 +75,17 @@ impl Tap {
         frame.checksum = checksum;
         frame.segmentation = segmentation;
         Some(frame)
+    }
+
+    fn write(&self, mut frame: Frame) -> io::Result<()> {
+        let (checksum, segmentation) = (frame.checksum, frame.segmentation);
+        let bytes = frame.with_header_mut(HEADER_LEN);
+        if let Some((header, _)) = bytes.split_first_chunk_mut::<HEADER_LEN>() {
+            vnet_header::emit(header, checksum, segmentation);
+        }
+        // EIO: the device is down. The frame is lost, as on a wire that is unplugged.
+        rustix::io::retry_on_intr(|| rustix::io::write(&self.fd, bytes))?;
+        Ok(())
     }
 }
 
@@ -96,15 +116,12 @@ impl Link for Tap {
         }
     }
 
-    fn transmit(&mut self, mut frame: Frame) -> io::Result<()> {
-        let (checksum, segmentation) = (frame.checksum, frame.segmentation);
-        let bytes = frame.with_header_mut(HEADER_LEN);
-        if let Some((header, _)) = bytes.split_first_chunk_mut::<HEADER_LEN>() {
-            vnet_header::emit(header, checksum, segmentation);
+    fn transmit(&mut self, frame: Frame) -> io::Result<()> {
+        let several = matches!(frame.segmentation, Some(Segmentation { kind: SegmentKind::Udp, .. }));
+        if several && !self.takes_datagrams {
+            return split_tagged(frame).into_iter().try_for_each(|piece| self.write(piece));
         }
-        // EIO: the device is down. The frame is lost, as on a wire that is unplugged.
-        rustix::io::retry_on_intr(|| rustix::io::write(&self.fd, bytes))?;
-        Ok(())
+        self.write(frame)
     }
 
     fn as_fd(&self) -> BorrowedFd<'_> {

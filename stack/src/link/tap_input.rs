@@ -1,7 +1,7 @@
 //! Frames as a TAP hands them over, with anything in their headers: the body of a fuzz target, and of a seeded test.
 
-use super::vnet_header::{self, HEADER_LEN};
-use super::{Checksum, Frame, split};
+use super::vnet_header::{self, GSO_UDP, HEADER_LEN};
+use super::{Checksum, Frame, MAX_DATAGRAMS, SegmentKind, split};
 use crate::net::ip::Packet;
 use crate::net::{checksum, ethernet, ip};
 
@@ -10,7 +10,11 @@ use crate::net::{checksum, ethernet, ip};
 pub fn run(data: &[u8]) {
     let Some((header, rest)) = data.split_first_chunk::<HEADER_LEN>() else { return };
     let Some((&how, rest)) = rest.split_first() else { return };
-    let bytes = if how & 1 == 0 { rest.to_vec() } else { tcp(how, rest) };
+    let bytes = match how & 1 {
+        0 => rest.to_vec(),
+        _ if header[1] & 0x7f == GSO_UDP => udp(how, rest),
+        _ => tcp(how, rest),
+    };
     let Some((sum, segmentation)) = vnet_header::parse(header, &bytes) else { return };
     if let Checksum::Partial { start, offset } = sum {
         assert!(usize::from(start) + usize::from(offset) + 2 <= bytes.len());
@@ -34,6 +38,7 @@ pub fn run(data: &[u8]) {
     if let Some(segmentation) = segmentation
         && !pieces.is_empty()
     {
+        assert!(segmentation.kind != SegmentKind::Udp || pieces.len() <= MAX_DATAGRAMS);
         check_pieces(&bytes, usize::from(segmentation.header_len), &pieces);
     }
 }
@@ -50,10 +55,23 @@ fn check_pieces(whole: &[u8], headers: usize, pieces: &[Frame]) {
             (packet.source, packet.destination, packet.payload)
         );
         assert_eq!(own.end, bytes.len());
-        assert!(checksum::verify(own.source, own.destination, checksum::TCP, &bytes[own.payload..]));
+        let transport = &bytes[own.payload..];
+        // RFC 768: a sender of UDP that makes no checksums.
+        let unsummed = own.protocol == checksum::UDP && transport[6..8] == [0, 0];
+        assert!(unsummed || checksum::verify(own.source, own.destination, own.protocol, transport));
         payload.extend_from_slice(&bytes[headers..]);
     }
     assert_eq!(payload, whole[headers..packet.end]);
+}
+
+/// The same of UDP.
+fn udp(how: u8, rest: &[u8]) -> Vec<u8> {
+    let mut bytes = tcp(how, rest);
+    let Ok(packet) = Packet::parse(&bytes) else { return bytes };
+    let len = u16::try_from(bytes.len() - packet.payload).unwrap_or(u16::MAX);
+    bytes[packet.payload + 4..packet.payload + 6].copy_from_slice(&len.to_be_bytes());
+    ip::emit(&mut bytes[ethernet::HEADER_LEN..], packet.source, packet.destination, checksum::UDP, 64);
+    bytes
 }
 
 /// A segment of TCP with right lengths, and as much payload as `how` says, whose headers have `rest` in them.
@@ -102,6 +120,10 @@ mod tests {
                 data[8..10].copy_from_slice(&16u16.to_ne_bytes());
                 data[12] |= 1;
                 data[5] = 5;
+                if round % 4 == 0 {
+                    data[1] = 5;
+                    data[8..10].copy_from_slice(&6u16.to_ne_bytes());
+                }
             }
             super::run(&data);
         }

@@ -34,7 +34,7 @@ impl PlainTap {
             rustix::io::fcntl_setfd(fd, FdFlags::CLOEXEC)?;
             // A persistent TAP remembers the offload of its last owner, and would go on to hand out
             // super-frames and unfinished checksums, now without a word about them.
-            sys::tun::set_offload(fd, false)?;
+            sys::tun::set_offload(fd, sys::tun::Offload::None)?;
             Ok(iface)
         };
         let iface = open().map_err(|source| tun_device::open_error(name, source))?;

@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use super::split::split;
 use super::{Capabilities, Checksum, Frame, Link};
 
 /// The tag protocol identifier of a customer's VLAN; that of a provider's (802.1ad) is another.
@@ -34,37 +35,47 @@ impl Vlan {
     pub fn new(inner: Box<dyn Link>, identifier: u16) -> Self {
         Self { inner, identifier: identifier & IDENTIFIER }
     }
+}
 
-    /// The frame with the tag in it.
-    fn tag(&self, mut frame: Frame) -> Frame {
-        if !frame.retreat(TAG_LEN.into()) {
-            let mut copy = Frame::with_capacity(frame.len() + usize::from(TAG_LEN));
-            copy.set_len(frame.len() + usize::from(TAG_LEN));
-            copy.bytes_mut()[TAG_LEN.into()..].copy_from_slice(frame.bytes());
-            (copy.checksum, copy.segmentation) = (frame.checksum, frame.segmentation);
-            frame = copy;
-        }
-        let bytes = frame.bytes_mut();
-        bytes.copy_within(usize::from(TAG_LEN)..usize::from(TAG_LEN) + TAG_AT, 0);
-        bytes[TAG_AT..TAG_AT + 2].copy_from_slice(&TPID);
-        // Priority 0.
-        bytes[TAG_AT + 2..TAG_AT + 4].copy_from_slice(&self.identifier.to_be_bytes());
-        shift(&mut frame, |at| at.checked_add(TAG_LEN)).unwrap_or_default();
-        frame
+/// The frame with that tag in it.
+fn tag(mut frame: Frame, identifier: u16) -> Frame {
+    if !frame.retreat(TAG_LEN.into()) {
+        let mut copy = Frame::with_capacity(frame.len() + usize::from(TAG_LEN));
+        copy.set_len(frame.len() + usize::from(TAG_LEN));
+        copy.bytes_mut()[TAG_LEN.into()..].copy_from_slice(frame.bytes());
+        (copy.checksum, copy.segmentation) = (frame.checksum, frame.segmentation);
+        frame = copy;
     }
+    let bytes = frame.bytes_mut();
+    bytes.copy_within(usize::from(TAG_LEN)..usize::from(TAG_LEN) + TAG_AT, 0);
+    bytes[TAG_AT..TAG_AT + 2].copy_from_slice(&TPID);
+    // Priority 0.
+    bytes[TAG_AT + 2..TAG_AT + 4].copy_from_slice(&identifier.to_be_bytes());
+    shift(&mut frame, |at| at.checked_add(TAG_LEN)).unwrap_or_default();
+    frame
+}
 
-    /// The frame without its tag; `None` if it has not ours.
-    fn untag(&self, mut frame: Frame) -> Option<Frame> {
-        let tag: &[u8; 4] = frame.bytes().get(TAG_AT..)?.first_chunk()?;
-        let [t0, t1, i0, i1] = *tag;
-        if [t0, t1] != TPID || u16::from_be_bytes([i0, i1]) & IDENTIFIER != self.identifier {
-            return None;
-        }
-        frame.bytes_mut().copy_within(..TAG_AT, TAG_LEN.into());
-        frame.advance(TAG_LEN.into());
-        shift(&mut frame, |at| at.checked_sub(TAG_LEN))?;
-        Some(frame)
+/// The frame without its tag; `None` if it has not that one.
+fn untag(mut frame: Frame, identifier: u16) -> Option<Frame> {
+    if tag_of(&frame) != Some(identifier) {
+        return None;
     }
+    frame.bytes_mut().copy_within(..TAG_AT, TAG_LEN.into());
+    frame.advance(TAG_LEN.into());
+    shift(&mut frame, |at| at.checked_sub(TAG_LEN))?;
+    Some(frame)
+}
+
+fn tag_of(frame: &Frame) -> Option<u16> {
+    let &[t0, t1, i0, i1] = frame.bytes().get(TAG_AT..)?.first_chunk()?;
+    ([t0, t1] == TPID).then_some(u16::from_be_bytes([i0, i1]) & IDENTIFIER)
+}
+
+/// The frames of a super-frame; each has the tag that it may have.
+pub(super) fn split_tagged(frame: Frame) -> Vec<Frame> {
+    let Some(identifier) = tag_of(&frame) else { return split(frame) };
+    let pieces = untag(frame, identifier).map(split).unwrap_or_default();
+    pieces.into_iter().map(|piece| tag(piece, identifier)).collect()
 }
 
 /// Moves what is said about places in a frame; `None` if one of them would not be in it.
@@ -86,7 +97,7 @@ impl Link for Vlan {
     fn receive(&mut self) -> io::Result<Option<Frame>> {
         for _ in 0..BATCH {
             let Some(frame) = self.inner.receive()? else { break };
-            if let Some(frame) = self.untag(frame) {
+            if let Some(frame) = untag(frame, self.identifier) {
                 return Ok(Some(frame));
             }
         }
@@ -97,7 +108,7 @@ impl Link for Vlan {
         if frame.len() < TAG_AT + TPID.len() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        self.inner.transmit(self.tag(frame))
+        self.inner.transmit(tag(frame, self.identifier))
     }
 
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -163,6 +174,28 @@ mod tests {
         let untagged = other.receive().expect("alive").expect("a frame");
         assert_eq!(untagged.bytes(), bytes);
         assert_eq!((untagged.checksum, untagged.segmentation), (checksum, Some(segmentation)));
+    }
+
+    #[test]
+    fn the_pieces_of_a_tagged_super_frame_are_tagged() {
+        let datagrams = |tagged: bool| {
+            let mut bytes = vec![0xff; 12];
+            bytes.extend([
+                8, 0, 0x45, 0, 0x0b, 0xd4, 0, 0, 0x40, 0, 64, 17, 0x1b, 0x03, 10, 0, 0, 1, 10, 0, 0, 2,
+            ]);
+            bytes.extend([0, 1, 0, 2, 0x0b, 0xc0, 0, 0]);
+            bytes.resize(42 + 3000, 7);
+            let mut frame = Frame::from_slice(&bytes);
+            frame.checksum = Checksum::Partial { start: 34, offset: 6 };
+            frame.segmentation = Some(Segmentation { kind: SegmentKind::Udp, size: 1000, header_len: 42 });
+            split_tagged(if tagged { tag(frame, 42) } else { frame })
+        };
+        let (plain, tagged) = (datagrams(false), datagrams(true));
+        assert_eq!((plain.len(), tagged.len()), (3, 3));
+        for (tagged, plain) in tagged.into_iter().zip(plain) {
+            assert_eq!(tagged.bytes()[12..16], [0x81, 0, 0, 42]);
+            assert_eq!(untag(tagged, 42).expect("a tag").bytes(), plain.bytes());
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Virtio 1.2, 5.1.6 (`struct virtio_net_hdr_v1`), in the byte order of the machine.
 
-use super::{Checksum, SegmentKind, Segmentation};
+use super::{Checksum, MAX_DATAGRAMS, SegmentKind, Segmentation};
 
 /// Length of the header, in bytes.
 pub(super) const HEADER_LEN: usize = 12;
@@ -13,12 +13,16 @@ const DATA_VALID: u8 = 2;
 const GSO_NONE: u8 = 0;
 const GSO_TCPV4: u8 = 1;
 const GSO_TCPV6: u8 = 4;
+pub(super) const GSO_UDP: u8 = 5;
 /// Or'ed to a type: the first segment carries CWR. Segments are cut by whoever sends them on, so
 /// nothing is lost by forgetting it.
 const GSO_ECN: u8 = 0x80;
 
 const ETHERNET: usize = 14;
 const TCP_MIN: usize = 20;
+const UDP_HEADER: usize = 8;
+/// Offset of the checksum in the UDP header.
+const UDP_CHECKSUM: u16 = 6;
 /// The smallest segment of an honest super-frame: `TCP_MIN_GSO_SIZE` of Linux. Every piece costs a buffer.
 const SEGMENT_MIN: u16 = 8;
 /// The longest headers of one, which every piece repeats: Ethernet, and IPv6 with room for extensions, and TCP.
@@ -50,14 +54,26 @@ pub(super) fn parse(header: &[u8; HEADER_LEN], frame: &[u8]) -> Option<(Checksum
         GSO_NONE => return Some((checksum, None)),
         GSO_TCPV4 => SegmentKind::Tcp4,
         GSO_TCPV6 => SegmentKind::Tcp6,
+        GSO_UDP => SegmentKind::Udp,
         _ => return None,
     };
     let transport = match checksum {
         Checksum::Partial { start, .. } => usize::from(start),
-        Checksum::Verified | Checksum::Unverified => tcp_offset(kind, frame)?,
+        Checksum::Verified | Checksum::Unverified => transport_offset(kind, frame)?,
     };
-    let header_len = transport + tcp_header_len(frame.get(transport..)?)?;
-    if gso_size < SEGMENT_MIN || header_len > frame.len().min(HEADERS_MAX) {
+    let (len, least) = match (kind, checksum) {
+        // As Linux, which refuses any other place.
+        (SegmentKind::Udp, Checksum::Partial { offset, .. }) if offset != UDP_CHECKSUM => return None,
+        (SegmentKind::Udp, _) => (UDP_HEADER, 1),
+        _ => (tcp_header_len(frame.get(transport..)?)?, SEGMENT_MIN),
+    };
+    let header_len = transport + len;
+    if gso_size < least || header_len > frame.len().min(HEADERS_MAX) {
+        return None;
+    }
+    // One byte in each datagram is honest; thousands of datagrams are not.
+    let most = usize::from(gso_size) * MAX_DATAGRAMS;
+    if kind == SegmentKind::Udp && frame.len() - header_len > most {
         return None;
     }
     let header_len = u16::try_from(header_len).ok()?;
@@ -78,24 +94,27 @@ pub(super) fn emit(header: &mut [u8; HEADER_LEN], checksum: Checksum, segmentati
         header[1] = match segmentation.kind {
             SegmentKind::Tcp4 => GSO_TCPV4,
             SegmentKind::Tcp6 => GSO_TCPV6,
+            SegmentKind::Udp => GSO_UDP,
         };
     }
     // DATA_VALID is for the direction to us only (virtio 1.2, 5.1.6.2).
     header[0] = if matches!(checksum, Checksum::Partial { .. }) { NEEDS_CSUM } else { 0 };
 }
 
-/// Where the TCP header begins in a frame with a tag at most and without extension headers, which is what gets here
+/// Where the transport header begins in a frame with a tag at most and without extension headers, which is what gets here
 /// without a partial checksum (from receive offload of a network card).
-fn tcp_offset(kind: SegmentKind, frame: &[u8]) -> Option<usize> {
+fn transport_offset(kind: SegmentKind, frame: &[u8]) -> Option<usize> {
     const IPV6_HEADER: usize = 40;
     const TAGGED: [u8; 2] = [0x81, 0x00];
     let front = if frame.get(ETHERNET - 2..ETHERNET)? == TAGGED { ETHERNET + 4 } else { ETHERNET };
     let ip = frame.get(front..)?;
     let (version, header_len, protocol) = match kind {
         SegmentKind::Tcp4 => (4, usize::from(ip.first()? & 0x0f) * 4, *ip.get(9)?),
-        SegmentKind::Tcp6 => (6, IPV6_HEADER, *ip.get(6)?),
+        SegmentKind::Udp if ip.first()? >> 4 == 4 => (4, usize::from(ip.first()? & 0x0f) * 4, *ip.get(9)?),
+        SegmentKind::Tcp6 | SegmentKind::Udp => (6, IPV6_HEADER, *ip.get(6)?),
     };
-    let matches = ip.first()? >> 4 == version && i32::from(protocol) == libc::IPPROTO_TCP;
+    let wanted = if kind == SegmentKind::Udp { libc::IPPROTO_UDP } else { libc::IPPROTO_TCP };
+    let matches = ip.first()? >> 4 == version && i32::from(protocol) == wanted;
     matches.then_some(front + header_len)
 }
 
@@ -176,13 +195,41 @@ mod tests {
         };
         assert!(parse(&good, &frame).is_some());
         refused(1, &[3]); // UDP fragmentation
-        refused(1, &[5]); // UDP segmentation
+        refused(1, &[5]); // UDP segmentation with the checksum of TCP
+        refused(1, &[6]);
         refused(4, &0_u16.to_ne_bytes());
         refused(4, &(SEGMENT_MIN - 1).to_ne_bytes());
         refused(6, &0_u16.to_ne_bytes());
         refused(6, &150_u16.to_ne_bytes());
         refused(8, &u16::MAX.to_ne_bytes());
         assert_eq!(parse(&good, &frame[..53]), None);
+    }
+
+    /// A frame of UDP over IPv4, and what is said of it.
+    fn udp4(payload: usize) -> Vec<u8> {
+        let mut frame = vec![0; 42 + payload];
+        frame[14] = 0x45;
+        frame[23] = 17;
+        frame
+    }
+
+    #[test]
+    fn datagrams_in_one_frame() {
+        let said = Segmentation { kind: SegmentKind::Udp, size: 1, header_len: 42 };
+        let partial = Checksum::Partial { start: 34, offset: UDP_CHECKSUM };
+        for checksum in [partial, Checksum::Unverified] {
+            let mut header = [0xff; HEADER_LEN];
+            emit(&mut header, checksum, Some(said));
+            assert_eq!(header[1], 5);
+            assert_eq!(parse(&header, &udp4(MAX_DATAGRAMS)), Some((checksum, Some(said))));
+            assert_eq!(parse(&header, &udp4(MAX_DATAGRAMS + 1)), None, "more than anybody sends");
+            assert_eq!(parse(&header, &udp4(0)[..41]), None);
+            header[4..6].fill(0);
+            assert_eq!(parse(&header, &udp4(10)), None, "without a size");
+        }
+        let mut header = [0; HEADER_LEN];
+        emit(&mut header, Checksum::Unverified, Some(said));
+        assert_eq!(parse(&header, &tcp4(100)), None, "TCP inside");
     }
 
     proptest! {
@@ -197,7 +244,8 @@ mod tests {
             if typed {
                 header[1] &= 0x85;
                 header[6..8].copy_from_slice(&start.to_ne_bytes());
-                header[8..10].copy_from_slice(&16_u16.to_ne_bytes());
+                let offset = if header[1] & 5 == GSO_UDP { UDP_CHECKSUM } else { 16 };
+                header[8..10].copy_from_slice(&offset.to_ne_bytes());
             }
             if let Some((checksum, segmentation)) = parse(&header, &frame) {
                 if let Checksum::Partial { start, offset } = checksum {
@@ -206,7 +254,9 @@ mod tests {
                 if let Some(segmentation) = segmentation {
                     prop_assert!(segmentation.size > 0);
                     prop_assert!(usize::from(segmentation.header_len) <= frame.len());
-                    prop_assert!(usize::from(segmentation.header_len) >= ETHERNET + TCP_MIN);
+                    let udp = segmentation.kind == SegmentKind::Udp;
+                    let least = ETHERNET + if udp { UDP_HEADER } else { TCP_MIN };
+                    prop_assert!(usize::from(segmentation.header_len) >= least);
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! What an endpoint has to say about datagrams to groups, and about which of them it gets: ip(7), ipv6(7).
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU16;
 
 use super::membership::scope;
 use crate::engine::Engine;
@@ -100,13 +101,14 @@ impl Engine {
     }
 
     /// Sends a packet to the members of a group on this stack, if there are any on the interface that it leaves by; what goes
-    /// over the loopback interface comes back by itself.
+    /// over the loopback interface comes back by itself. `len` is that of header and data, and of each datagram if there are
+    /// several.
     pub(crate) fn loop_back(
         &mut self,
         options: &MulticastOptions,
         packet: Outgoing,
         marks: Marks,
-        len: usize,
+        len: (usize, Option<NonZeroU16>),
         fill: impl FnOnce(&mut [u8]),
     ) {
         let Outgoing { hop, source, destination, protocol, .. } = packet;
@@ -116,7 +118,7 @@ impl Engine {
             && hop.interface != LOOPBACK
             && self.hears_group(hop.interface, destination, source, protocol)
         {
-            let mut frame = self.make_marked(packet, marks, len, fill);
+            let mut frame = self.make_datagrams(packet, marks, len, fill);
             frame.checksum = crate::link::Checksum::Verified;
             self.multicast.looped.push_back((hop.interface, frame));
         }

@@ -22,6 +22,14 @@ impl Identifications {
         *counter = counter.wrapping_add(1);
         (hash(START) as u32).wrapping_add(*counter)
     }
+
+    /// Leaves out the next `count` numbers, which somebody else counts.
+    pub(crate) fn skip(&mut self, secret: &Secret, source: IpAddr, destination: IpAddr, count: usize) {
+        let ends = [(source, 0).into(), (destination, 0).into()];
+        let counter = secret.hash(Purpose::Identification, &ends, COUNTER) as usize % COUNTERS;
+        // Modulo 2^32, as they are.
+        self.0[counter] = self.0[counter].wrapping_add(count as u32);
+    }
 }
 
 impl Default for Identifications {
@@ -49,6 +57,8 @@ mod tests {
         assert_eq!([of(&mut ids, 2), of(&mut ids, 2)], [first.wrapping_add(1), first.wrapping_add(2)]);
         let others: Vec<u32> = (3..=255).map(|last| of(&mut ids, last)).collect();
         assert!(others.windows(2).all(|pair| pair[1].abs_diff(pair[0]) > 100));
+        ids.skip(&secret, source, IpAddr::from([10, 0, 0, 2]), 40);
+        assert_eq!(of(&mut ids, 2), first.wrapping_add(43));
         // Other secrets, other numbers.
         assert_ne!(Identifications::default().next(&Secret::from_seed(2), source, source), {
             Identifications::default().next(&secret, source, source)

@@ -62,10 +62,29 @@ pub(crate) fn set_header_len(fd: BorrowedFd<'_>, len: usize) -> io::Result<()> {
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const len) })
 }
 
-/// Says whether the reader takes super-frames of TCP and partial checksums (`TUNSETOFFLOAD`). The
-/// device remembers it after the descriptor is closed.
-pub(crate) fn set_offload(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
-    let features = if on { libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 } else { 0 };
+/// What the reader takes besides plain frames with complete checksums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offload {
+    /// Nothing.
+    None,
+    /// Partial checksums and super-frames of TCP.
+    Segments,
+    /// Those of UDP, too. Since Linux 6.2, which takes them from us, too.
+    SegmentsAndDatagrams,
+}
+
+/// Says what the reader takes (`TUNSETOFFLOAD`). The device remembers it after the descriptor is closed.
+///
+/// # Errors
+/// `EINVAL`: the kernel does not know that.
+pub(crate) fn set_offload(fd: BorrowedFd<'_>, offload: Offload) -> io::Result<()> {
+    const SEGMENTS: libc::c_uint = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6;
+    let features = match offload {
+        Offload::None => 0,
+        Offload::Segments => SEGMENTS,
+        // Neither without the other.
+        Offload::SegmentsAndDatagrams => SEGMENTS | libc::TUN_F_USO4 | libc::TUN_F_USO6,
+    };
     // SAFETY: ioctl(2) wants an open descriptor, which `fd` is for its lifetime; TUNSETOFFLOAD takes its
     // argument by value, an unsigned long.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETOFFLOAD, libc::c_ulong::from(features)) })

@@ -66,11 +66,13 @@ fn said(size: u16, header_len: u16, start: u16) -> impl Strategy<Value = (Checks
         Just(Checksum::Unverified),
         Just(Checksum::Verified),
         Just(Checksum::Partial { start, offset: 16 }),
+        Just(Checksum::Partial { start, offset: 6 }),
     ];
     let super_frame = prop_oneof![
         Just(None),
         Just(Some(segmentation(SegmentKind::Tcp4))),
         Just(Some(segmentation(SegmentKind::Tcp6))),
+        Just(Some(segmentation(SegmentKind::Udp))),
     ];
     (checksum, super_frame)
 }

@@ -1,6 +1,6 @@
 //! What a link without offload makes of a frame: super-frames are cut, checksums completed.
 
-use ioth_stack::link::{Checksum, Frame};
+use ioth_stack::link::{Checksum, Frame, SegmentKind};
 
 use super::frames::{FIN, PSH};
 use crate::feed::checksum::{fold, sum};
@@ -28,11 +28,16 @@ pub(super) fn pieces(frame: &Frame) -> Vec<Frame> {
         .enumerate()
         .map(|(at, chunk)| {
             let mut bytes = [headers, chunk].concat();
-            let seq = u32::from_be_bytes(headers[start + 4..start + 8].try_into().unwrap());
-            let seq = seq.wrapping_add((at * size) as u32);
-            bytes[start + 4..start + 8].copy_from_slice(&seq.to_be_bytes());
-            if at + 1 < count {
-                bytes[start + 13] &= !(FIN | PSH);
+            if segmentation.kind == SegmentKind::Udp {
+                let len = (bytes.len() - start) as u16;
+                bytes[start + 4..start + 6].copy_from_slice(&len.to_be_bytes());
+            } else {
+                let seq = u32::from_be_bytes(headers[start + 4..start + 8].try_into().unwrap());
+                let seq = seq.wrapping_add((at * size) as u32);
+                bytes[start + 4..start + 8].copy_from_slice(&seq.to_be_bytes());
+                if at + 1 < count {
+                    bytes[start + 13] &= !(FIN | PSH);
+                }
             }
             let old = (frame.len() - start) as u16;
             let new = (bytes.len() - start) as u16;

@@ -2,6 +2,7 @@
 //! measure over.
 
 mod bridge;
+mod datagrams;
 mod flows;
 mod measure;
 mod pattern;
@@ -13,12 +14,13 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::{Parser, Subcommand, ValueEnum};
+use datagrams::Datagrams;
 use flows::Flows;
 use ioth::Stack;
 use ioth_examples::StackArg;
 use measure::{Limit, Report};
 
-/// Measures TCP: bulk transfers, round trips, connections. Each result is a line of JSON.
+/// Measures TCP, bulk transfers, round trips, connections, and datagrams of UDP. Each result is a line of JSON.
 #[derive(Parser)]
 struct Args {
     /// The stack: a network locator, then its configuration
@@ -53,6 +55,12 @@ enum Command {
     Feed(Flows),
     /// Receive over some connections at once, and hang up when the time is over
     Drain(Drain),
+    /// Serve `datagrams-out` and `datagrams-in`
+    Datagrams(Serve),
+    /// Send datagrams to such a server, as fast as it goes
+    DatagramsOut(Datagrams),
+    /// Receive them from it
+    DatagramsIn(Datagrams),
     /// Carry frames between two TAPs, one of them with `impair=`; ends when it is killed
     Bridge(Box<Bridge>),
 }
@@ -156,6 +164,9 @@ fn main() -> anyhow::Result<()> {
         Command::In(run) => finish(&measure(&stack, What::In, &run, args.buffer)?),
         Command::Rr(run) => finish(&measure(&stack, What::Rr, &run, args.buffer)?),
         Command::Cps(run) => finish(&measure(&stack, What::Cps, &run, args.buffer)?),
+        Command::Datagrams(server) => datagrams::serve(&stack, server.listen),
+        Command::DatagramsOut(what) => finish(&datagrams::run(&stack, &what, false)?),
+        Command::DatagramsIn(what) => finish(&datagrams::run(&stack, &what, true)?),
         Command::Feed(ends) => flows::feed(ends.open(&stack)?, usize::try_from(args.buffer)?),
         Command::Drain(Drain { flows: ends, seconds }) => {
             let time = Duration::try_from_secs_f64(seconds)?;

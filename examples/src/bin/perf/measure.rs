@@ -203,6 +203,13 @@ pub(crate) fn transfer(bytes: u64, time: Duration, ok: bool) -> Report {
     Report { ok, fields: vec![("gbit_s", gbit_s), ("bytes", bytes as f64), ("seconds", round(seconds))] }
 }
 
+/// Datagrams of `size` bytes.
+pub(crate) fn rate(count: u64, size: usize, time: Duration, ok: bool) -> Report {
+    let per_s = count as f64 / time.as_secs_f64();
+    let gbit_s = per_s * size as f64 * 8e-9;
+    Report { ok, fields: vec![("per_s", round(per_s)), ("gbit_s", round(gbit_s)), ("count", count as f64)] }
+}
+
 fn round(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
