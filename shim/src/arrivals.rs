@@ -99,6 +99,7 @@ mod tests {
             tos: 0,
             at: Instant::ZERO,
             drops: 0,
+            link: None,
         };
         let arrivals = Arrivals::default();
         let ttl = |held, peek| arrivals.next(held, peek).map(|arrival| arrival.ttl);

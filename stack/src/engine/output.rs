@@ -11,6 +11,7 @@ use crate::net::mac::Mac;
 use crate::net::neighbour::Resolution;
 use crate::net::route::{InterfaceId, RouteKind};
 use crate::net::{checksum, ethernet};
+use crate::raw::Summing;
 use crate::time::Instant;
 
 /// Where packets to a destination go first.
@@ -211,7 +212,7 @@ impl Engine {
         let bytes = frame.bytes_mut();
         fill(&mut bytes[front..]);
         self.count_sent(protocol, &bytes[front..]);
-        checksum::fill(source, destination, protocol, &mut bytes[front..]);
+        marks.summing.write(source, destination, protocol, &mut bytes[front..]);
         let header = &mut bytes[ethernet::HEADER_LEN..];
         ip::emit(header, source, destination, protocol, marks.ttl);
         if marks.tos != 0 || marks.may_be_cut {
@@ -219,8 +220,14 @@ impl Engine {
             marks.write(header, identification as u16);
         }
         // Traffic inside the stack is not summed twice.
-        frame.checksum = if hop.interface == LOOPBACK { Checksum::Verified } else { Checksum::Unverified };
+        let vouched = hop.interface == LOOPBACK && marks.summing == Summing::OfProtocol;
+        frame.checksum = if vouched { Checksum::Verified } else { Checksum::Unverified };
         frame
+    }
+
+    /// A number for a packet that may be cut (RFC 6864 section 4.3).
+    pub(crate) fn next_identification(&mut self, source: IpAddr, destination: IpAddr) -> u16 {
+        self.identifications.next(&self.secret, source, destination) as u16
     }
 
     /// Counts a packet that this host sends.
