@@ -13,6 +13,8 @@
 //! | `traceroute` | routers that are threads, and what they say about packets |
 //! | `epoll_server` | one epoll(7) over two stacks and the terminal |
 //! | `tokio_echo` | an async runtime on the real descriptors |
+//! | `raw_ip` | an IP packet built by hand |
+//! | `sniff` | what passes over the links of a stack |
 //! | `status` | what a stack shows of itself, as `ip` and `ss` show the kernel's |
 //! | `perf` | what the benchmarks measure with |
 //!

@@ -24,6 +24,8 @@ fn main() -> ExitCode {
         peers_find_each_other,
         dns_query_of_dnsmasq,
         ping_both_families,
+        raw_ip_there_and_here,
+        sniff_sees_a_ping,
         epoll_server_on_two_stacks,
         tokio_echo,
         perf_verifies_what_arrives,
@@ -264,6 +266,37 @@ fn ping_both_families(net: &Net) -> Result<()> {
         ensure!(out.contains("3 sent, 3 answered"), "{out}");
     }
     ensure!(net.run(&format!("{} --stack {RED} -c 1 10.0.0.9", program!("ping"))).is_err());
+    Ok(())
+}
+
+fn raw_ip_there_and_here(net: &Net) -> Result<()> {
+    with_red(net)?;
+    for (stack, own) in [(RED, "10.0.0.2"), ("kernel", "10.0.0.1")] {
+        let out = net.run(&format!("{} --stack {stack} {own} hello", program!("raw_ip")))?;
+        ensure!(out.contains(&format!("heard 25 bytes from {own}, protocol 253, ttl 9: hello")), "{out}");
+    }
+    let out = net.run(&format!("{} --stack {RED} 10.0.0.1 hello", program!("raw_ip")))?;
+    ensure!(out == "sent 25 bytes to 10.0.0.1\n", "{out}");
+    Ok(())
+}
+
+fn sniff_sees_a_ping(net: &Net) -> Result<()> {
+    with_red(net)?;
+    for stack in [RED, "kernel"] {
+        let arguments = ["--stack", stack, "--count", "2", "--ethertype", "0806"];
+        let mut sniff =
+            net.enter(|| Command::new(program!("sniff")).args(arguments).stdout(Stdio::piped()).spawn())?;
+        let mut lines = BufReader::new(sniff.stdout.take().expect("piped")).lines();
+        ensure!(lines.next().context("a line")??.contains("listening"));
+        if stack == RED {
+            net.run("ip neighbour flush dev red && ping -c 1 -W 3 10.0.0.2")?;
+        } else {
+            let _ = net.run(&format!("{} --stack {RED} -c 1 10.0.0.1", program!("ping")))?;
+        }
+        let seen: Vec<_> = lines.collect::<Result<_, _>>()?;
+        ensure!(seen.len() == 2 && seen.iter().all(|line| line.contains("type 0806")), "{seen:?}");
+        ensure!(sniff.wait()?.success());
+    }
     Ok(())
 }
 

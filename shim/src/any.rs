@@ -16,6 +16,7 @@
 use crate::control::{self, Control};
 use crate::errno::fail;
 use crate::message::{self, Message};
+use crate::packet;
 use crate::sockaddr::{self, SockAddr};
 use crate::socket;
 use crate::state::Shared;
@@ -35,6 +36,7 @@ pub fn bind(fd: impl AsFd, address: &SockAddr) -> io::Result<()> {
     let fd = fd.as_fd();
     match &table::find(fd)? {
         Found::Kernel => address::bind(fd, &address.to_bytes()),
+        Found::Ours(socket) if packet::is_one(&socket.shared) => packet::bind(socket, address),
         found @ (Found::Ours(_) | Found::Plain(_)) => {
             let family = ours(found).map_or(AF_INET, family_of);
             socket::bind_found(found, fd, &address.for_socket_of(family)?)
@@ -50,6 +52,7 @@ pub fn connect(fd: impl AsFd, address: &SockAddr) -> io::Result<()> {
     let fd = fd.as_fd();
     match &table::find(fd)? {
         Found::Kernel => address::connect(fd, &address.to_bytes()),
+        Found::Ours(socket) if packet::is_one(&socket.shared) => fail(Errno::OPNOTSUPP),
         Found::Ours(_) | Found::Plain(_) if address.is_unspecified() => crate::disconnect(fd),
         found @ (Found::Ours(_) | Found::Plain(_)) => {
             let family = ours(found).map_or(AF_INET, family_of);
@@ -84,7 +87,8 @@ pub fn accept4(fd: impl AsFd, flags: i32) -> io::Result<(OwnedFd, SockAddr)> {
 pub fn getsockname(fd: impl AsFd) -> io::Result<SockAddr> {
     let fd = fd.as_fd();
     match &table::find(fd)? {
-        Found::Kernel => Ok(SockAddr::from_bytes(address::own(fd)?.bytes())),
+        Found::Kernel => Ok(SockAddr::given(address::own(fd)?.bytes())),
+        Found::Ours(socket) if packet::is_one(&socket.shared) => packet::name(socket),
         found => Ok(socket::getsockname_found(found, fd)?.into()),
     }
 }
@@ -96,7 +100,7 @@ pub fn getsockname(fd: impl AsFd) -> io::Result<SockAddr> {
 pub fn getpeername(fd: impl AsFd) -> io::Result<SockAddr> {
     let fd = fd.as_fd();
     match &table::find(fd)? {
-        Found::Kernel => Ok(SockAddr::from_bytes(address::peer(fd)?.bytes())),
+        Found::Kernel => Ok(SockAddr::given(address::peer(fd)?.bytes())),
         found => Ok(socket::getpeername_found(found, fd)?.into()),
     }
 }
@@ -120,6 +124,10 @@ pub fn recvfrom(fd: impl AsFd, buffer: &mut [u8], flags: i32) -> io::Result<(usi
             let mut name = [0; sockaddr::ROOM];
             let got = raw::receive(fd, &mut name, &mut [IoSliceMut::new(buffer)], &mut [], flags)?;
             Ok((got.len, SockAddr::written(&name, got.name)))
+        }
+        Found::Ours(socket) if packet::is_one(&socket.shared) => {
+            let (message, from) = packet::receive(socket, fd, buffer, flags)?;
+            Ok((message.len, from))
         }
         found => {
             let (len, from) = socket::recv_found(found, fd, buffer, flags)?;
@@ -145,6 +153,10 @@ pub fn sendmsg(
         let name = to.map(SockAddr::to_bytes).unwrap_or_default();
         return raw::send(fd, &name, parts, &control::encode_all(controls), flags);
     };
+    if packet::is_one(shared) {
+        let whole = parts.iter().flat_map(|part| part.iter().copied()).collect::<Vec<u8>>();
+        return packet::transmit(&found, fd, &whole, flags, to);
+    }
     let to = match to {
         None => None,
         // As Linux: TCP does not look at it, and without a family a datagram of IPv6 goes to the peer.
@@ -169,8 +181,16 @@ pub fn recvmsg(
     if matches!(found, Found::Kernel) {
         return message::receive_from_kernel(fd, parts, flags);
     }
-    let message = message::receive_parts(&found, fd, parts, flags)?;
-    let from = message.from.map(SockAddr::Ip);
+    let mut station = None;
+    let message = message::receive_into(parts, |buffer| match &found {
+        Found::Ours(socket) if packet::is_one(&socket.shared) => {
+            let (message, from) = packet::receive(socket, fd, buffer, flags)?;
+            station = from;
+            Ok(message)
+        }
+        found => message::receive(found, fd, buffer, flags),
+    })?;
+    let from = message.from.map(SockAddr::Ip).or(station);
     Ok((message, from))
 }
 

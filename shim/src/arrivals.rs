@@ -105,6 +105,7 @@ mod tests {
             at: Instant::ZERO,
             drops: 0,
             size: None,
+            link: None,
         };
         let arrivals = Arrivals::default();
         let ttl = |held, peek| arrivals.next(held, peek).map(|arrival| arrival.ttl);

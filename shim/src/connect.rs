@@ -61,7 +61,7 @@ pub(crate) fn fit(socket: &Socket, address: &SocketAddr) -> io::Result<SocketAdd
             Kind::Datagram => Ok(SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port())),
             Kind::Echo => fail(Errno::AFNOSUPPORT),
             // Linux finds the address too short for the family.
-            Kind::Stream => fail(Errno::INVAL),
+            Kind::Stream | Kind::Raw(_) | Kind::Packet(_) => fail(Errno::INVAL),
         },
     }
 }

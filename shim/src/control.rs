@@ -4,8 +4,8 @@
 use crate::sockaddr;
 use crate::sys::constants::{
     IP_PKTINFO, IP_RECVERR, IP_TOS, IP_TTL, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP, IPV6_DONTFRAG,
-    IPV6_HOPLIMIT, IPV6_PKTINFO, IPV6_RECVERR, IPV6_TCLASS, SO_RXQ_OVFL, SO_TIMESTAMP, SO_TIMESTAMPNS,
-    SOL_SOCKET, UDP_GRO, UDP_SEGMENT,
+    IPV6_HOPLIMIT, IPV6_PKTINFO, IPV6_RECVERR, IPV6_TCLASS, PACKET_AUXDATA, SO_RXQ_OVFL, SO_TIMESTAMP,
+    SO_TIMESTAMPNS, SOL_PACKET, SOL_SOCKET, UDP_GRO, UDP_SEGMENT,
 };
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
@@ -55,6 +55,8 @@ pub enum Control {
     Error(ExtendedError),
     /// `IPV6_RECVERR`: the same on an IPv6 socket.
     ErrorV6(ExtendedError),
+    /// `PACKET_AUXDATA` of packet(7): what there is to say about a frame. Received with the option of that name.
+    Auxiliary(Auxiliary),
     /// Any other. Descriptors that a kernel socket receives stand there as numbers, and are the caller's to close.
     Other {
         /// The level, as of an option.
@@ -64,6 +66,48 @@ pub enum Control {
         /// The data.
         data: Vec<u8>,
     },
+}
+
+/// What there is to say about a frame: `struct tpacket_auxdata` of packet(7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Auxiliary {
+    /// Bits: `TP_STATUS_USER` (1), `TP_STATUS_CSUMNOTREADY` (8), `TP_STATUS_VLAN_VALID` (16),
+    /// `TP_STATUS_VLAN_TPID_VALID` (64), `TP_STATUS_CSUM_VALID` (128), `TP_STATUS_GSO_TCP` (256).
+    pub status: u32,
+    /// Length of the frame.
+    pub len: u32,
+    /// How much of it a filter kept.
+    pub received: u32,
+    /// Where its link-layer header begins.
+    pub link: u16,
+    /// Where its network header begins.
+    pub network: u16,
+    /// The VLAN tag that was in it.
+    pub tag: u16,
+    /// The Ethernet type of that tag.
+    pub tag_type: u16,
+}
+
+impl Auxiliary {
+    fn encode(&self) -> Vec<u8> {
+        let words = [self.status, self.len, self.received].map(u32::to_ne_bytes);
+        let halves = [self.link, self.network, self.tag, self.tag_type].map(u16::to_ne_bytes);
+        [words.as_flattened(), halves.as_flattened()].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let word = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+        let half = |at: usize| Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+        Some(Self {
+            status: word(0)?,
+            len: word(4)?,
+            received: word(8)?,
+            link: half(12)?,
+            network: half(14)?,
+            tag: half(16)?,
+            tag_type: half(18)?,
+        })
+    }
 }
 
 /// What the network said of a datagram: `struct sock_extended_err` of ip(7) and the address of who said it.
@@ -111,6 +155,7 @@ impl Control {
             Self::Drops(count) => (SOL_SOCKET, SO_RXQ_OVFL, count.to_ne_bytes().to_vec()),
             Self::Error(error) => (IPPROTO_IP, IP_RECVERR, error.encode(sockaddr::V4_LEN)),
             Self::ErrorV6(error) => (IPPROTO_IPV6, IPV6_RECVERR, error.encode(sockaddr::V6_LEN)),
+            Self::Auxiliary(auxiliary) => (SOL_PACKET, PACKET_AUXDATA, auxiliary.encode()),
             Self::Other { level, kind, data } => (*level, *kind, data.clone()),
         }
     }
@@ -152,6 +197,7 @@ impl Control {
             (SOL_SOCKET, SO_RXQ_OVFL) => Self::Drops(word(0)?),
             (IPPROTO_IP, IP_RECVERR) => Self::Error(ExtendedError::decode(data)?),
             (IPPROTO_IPV6, IPV6_RECVERR) => Self::ErrorV6(ExtendedError::decode(data)?),
+            (SOL_PACKET, PACKET_AUXDATA) => Self::Auxiliary(Auxiliary::decode(data)?),
             _ => return None,
         })
     }
@@ -269,6 +315,15 @@ mod tests {
             Control::Error(error),
             Control::ErrorV6(ExtendedError { offender: "[fd00::1]:0".parse().ok(), ..error }),
             Control::ErrorV6(ExtendedError { offender: None, ..error }),
+            Control::Auxiliary(Auxiliary {
+                status: 65,
+                len: 1500,
+                received: 96,
+                network: 14,
+                tag: 5,
+                tag_type: 0x8100,
+                link: 0,
+            }),
             Control::Other { level: 77, kind: 1, data: vec![1, 2, 3] },
         ]
     }

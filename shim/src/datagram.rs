@@ -10,6 +10,7 @@ use crate::address;
 use crate::arrivals::{How, wall_clock};
 use crate::connect::fit;
 use crate::errno::fail;
+use crate::packet;
 use crate::pair::{self, Given};
 use crate::plain::{recv_flags, send_flags};
 use crate::pump::Left;
@@ -17,6 +18,7 @@ use crate::state::{Phase, Shared};
 use crate::sys::constants::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC};
 use crate::table::{self, Socket};
 use crate::transfer::{Step, attempt, leave, receive_with, wait, would_block};
+use ioth_stack::link::MAX_SUPER_FRAME;
 use ioth_stack::{
     Arrival, Attachment, Cause, Context, DatagramOptions, EndpointId, Error, Kind, Pump, ReceivedError,
 };
@@ -48,8 +50,8 @@ impl Taken {
     }
 }
 
-/// The largest datagram with its address in front.
-const LARGEST: usize = 65_535 + address::LEN;
+/// The largest datagram or frame with its address in front.
+const LARGEST: usize = MAX_SUPER_FRAME + address::LEN;
 
 /// The most datagrams that one turn moves each way.
 const TURN: usize = 64;
@@ -99,18 +101,29 @@ fn receive_step(
     match cx.engine.recv_from(socket.id, buffer, peek) {
         Ok(received) => {
             leave(cx, socket, false, waited);
-            let arrival = received.arrival.filter(|_| shared.settings.ask_for_controls());
+            let arrival = received.arrival.filter(|_| asks(shared));
             let how = arrival.map(|arrival| How::new(cx, arrival));
-            Step::Done(Ok(Taken { len: received.len, from: Some(received.from), how }))
+            let from = Some(received.from).filter(|_| !packet::is_one(shared));
+            Step::Done(Ok(Taken { len: received.len, from, how }))
         }
         Err(Error::WouldBlock) => wait(shared, fd, flags),
         Err(error) => Step::Done(Err(error.into())),
     }
 }
 
+/// Whether it is to be known how datagrams arrived: of frames always, because that is where they came from.
+fn asks(shared: &Shared) -> bool {
+    packet::is_one(shared) || shared.settings.ask_for_controls()
+}
+
+/// Whether nothing stands in front of what is in the pair.
+fn is_bare(shared: &Shared) -> bool {
+    shared.phase() == Phase::Connected || packet::is_one(shared)
+}
+
 /// How the next datagram in the pair arrived, if that is asked for.
 fn next_arrival(shared: &Shared, fd: BorrowedFd<'_>, peek: bool) -> Option<Arrival> {
-    let asked = shared.settings.ask_for_controls();
+    let asked = asks(shared);
     if !asked && shared.arrivals.is_empty() {
         return None;
     }
@@ -137,7 +150,7 @@ pub(crate) fn receive_plain(
         return Err(error);
     }
     let how = recv_flags(flags) | RecvFlags::TRUNC;
-    if shared.phase() == Phase::Connected {
+    if is_bare(shared) {
         let (_, len) = recv(fd, buffer, how)?;
         return Ok(Taken { len, from: shared.names().peer, how: None });
     }
@@ -210,6 +223,9 @@ pub(crate) fn transmit_plain(
         return Err(error);
     }
     let flags = send_flags(flags | MSG_NOSIGNAL);
+    if packet::is_one(shared) {
+        return Ok(send(fd, data, flags)?);
+    }
     let names = shared.names();
     if data.len() > longest(shared, to.or(names.peer.as_ref())) {
         return fail(Errno::MSGSIZE);
@@ -233,7 +249,7 @@ pub(crate) fn transmit_plain(
 fn longest(shared: &Shared, to: Option<&SocketAddr>) -> usize {
     const UDP_HEADER: usize = 8;
     const V4_HEADER: usize = 20;
-    let transport = if shared.kind == Kind::Echo { 0 } else { UDP_HEADER };
+    let transport = if shared.kind == Kind::Datagram { UDP_HEADER } else { 0 };
     let network = if to.is_some_and(|to| to.ip().to_canonical().is_ipv6()) { 0 } else { V4_HEADER };
     usize::from(u16::MAX) - network - transport
 }
@@ -294,7 +310,7 @@ fn put(
     from: &SocketAddr,
     arrival: Option<Arrival>,
 ) -> Given {
-    let given = if shared.phase() == Phase::Connected {
+    let given = if is_bare(shared) {
         pair::give(end, data)
     } else {
         let mut message = Vec::with_capacity(address::LEN + data.len());
@@ -303,7 +319,7 @@ fn put(
         pair::give(end, &message)
     };
     if let (Given::Bytes(len), Some(arrival)) = (given, arrival)
-        && (shared.settings.ask_for_controls() || !shared.arrivals.is_empty())
+        && (asks(shared) || !shared.arrivals.is_empty())
     {
         shared.arrivals.note(len, arrival);
     }
@@ -312,7 +328,7 @@ fn put(
 
 /// Sends what the application wrote into the pair. `room` is for one datagram, `gone` tells that nobody
 /// is left to write.
-fn take_written(
+pub(crate) fn take_written(
     cx: &mut Context<'_>,
     id: EndpointId,
     shared: &Shared,
@@ -332,7 +348,7 @@ fn take_written(
             return Left::Nothing;
         }
         let data = &room[..len.min(room.len())];
-        let sent = if shared.phase() == Phase::Connected {
+        let sent = if is_bare(shared) {
             cx.engine.send_to(cx.now, id, data, None)
         } else if let (Some(to), Some(data)) = (address::decode(data), data.get(address::LEN..)) {
             cx.engine.send_to(cx.now, id, data, Some(to))

@@ -30,7 +30,9 @@ pub(crate) fn join(
     shared.set_names(cx.engine.local_address(id).ok(), None);
     let attachment: Box<dyn Attachment> = match kind {
         Kind::Stream => Box::new(pump::Stream::new(Arc::clone(&shared), end)),
-        Kind::Datagram | Kind::Echo => Box::new(datagram::Datagram::new(Arc::clone(&shared), end)),
+        Kind::Datagram | Kind::Echo | Kind::Raw(_) | Kind::Packet(_) => {
+            Box::new(datagram::Datagram::new(Arc::clone(&shared), end))
+        }
     };
     cx.attach(id, attachment)?;
     let socket = Arc::new(Socket { home: Arc::clone(home), id, shared });

@@ -33,6 +33,7 @@
 //! | stacks, and the default one of a thread | [`Stack`], [`set_default_stack`] |
 //! | the BSD calls, on any descriptor | [`msocket`], [`bind`], [`recv`], … |
 //! | the same calls with addresses of any family | [`any`], [`SockAddr`] |
+//! | which packets a raw or packet socket receives | [`attach_filter`] |
 //! | data with control messages beside it | [`sendmsg`], [`recvmsg`], [`Control`] |
 //! | the types of [`std::net`] on any stack | [`net`] |
 //! | names of hosts, looked up over the stack | [`Stack::resolve`], [`Stack::reverse`], [`getaddrinfo`], [`getnameinfo`] |
@@ -69,6 +70,14 @@
 //! | a forked child, `sendmsg` with control messages, `recvmsg` | `EOPNOTSUPP`; no control messages |
 //! | control messages on TCP | none are received; those that are sent are not looked at, as on Linux |
 //! | `IP_RECVERR`, `IP_MTU_DISCOVER` on TCP | are stored; what the network says of a connection shows when it times out |
+//! | a raw socket of IPv6 and mapped addresses | `ENETUNREACH`; an IPv4 address is `EINVAL` |
+//! | a raw socket with a protocol beyond 255 | `EPROTONOSUPPORT` |
+//! | packet sockets and the loopback interface | it has the number 0, which means all: it cannot be bound to alone, and nothing can be sent to it |
+//! | packet sockets, promiscuous or not | see whatever the link hands over; a switch sends a stack only what is for it |
+//! | rings, fanout and other options of packet(7) | `ENOPROTOOPT` |
+//! | `SO_ATTACH_FILTER` | raw and packet sockets only, `ENOPROTOOPT` on others; programs that load the payload's offset, random numbers or attributes of netlink are `EINVAL` |
+//! | plain write(2) on a packet socket of what cannot be sent | is taken and lost; Linux says why not |
+//! | a forked child, packet sockets | receives without addresses, and sends without them only |
 //! | plain write(2) on a listener | waits; TCP says `EPIPE` |
 //! | plain close(2) | takes effect a moment later: until then the address is in use; does not wait for `SO_LINGER` |
 //! | close(2) while a connect that did not wait is undecided | it goes on until it is decided, and keeps its port |
@@ -103,6 +112,7 @@ mod connecting;
 mod control;
 mod datagram;
 mod errno;
+mod filter;
 mod fork;
 mod join;
 mod listener;
@@ -110,6 +120,7 @@ mod message;
 mod namespace;
 pub mod net;
 pub mod option;
+mod packet;
 mod pair;
 mod plain;
 mod pump;
@@ -124,7 +135,9 @@ mod transfer;
 mod urgent;
 
 pub use close::close;
-pub use control::{Control, ExtendedError};
+pub use control::{Auxiliary, Control, ExtendedError};
+pub use filter::attach_filter;
+pub use ioth_stack::filter::Instruction as FilterInstruction;
 pub use ioth_stack::snapshot;
 pub use message::{Message, recvmsg, sendmsg};
 pub use resolver::{AddrInfo, GaiError, Hints, getaddrinfo, getnameinfo};

@@ -5,6 +5,7 @@ use crate::control::{self, Control, ExtendedError};
 use crate::datagram;
 use crate::errno::fail;
 use crate::option::Flag;
+use crate::packet;
 use crate::sockaddr::{self, SockAddr};
 use crate::socket::{recv_found, refuse_flags, send_found};
 use crate::state::Shared;
@@ -85,6 +86,10 @@ pub(crate) fn send_parts(
         Found::Ours(socket) => &socket.shared,
         Found::Plain(shared) => shared,
     };
+    if packet::is_one(shared) {
+        let whole = parts.iter().flat_map(|part| part.iter().copied()).collect::<Vec<u8>>();
+        return packet::transmit(found, fd, &whole, flags, to.map(SockAddr::from).as_ref());
+    }
     if let [part] = parts
         && (controls.is_empty() || shared.kind == Kind::Stream)
     {
@@ -126,11 +131,19 @@ pub(crate) fn receive_parts(
     if matches!(found, Found::Kernel) {
         return Ok(receive_from_kernel(fd, parts, flags)?.0);
     }
+    receive_into(parts, |buffer| receive(found, fd, buffer, flags))
+}
+
+/// Receives into several parts with what receives into one.
+pub(crate) fn receive_into(
+    parts: &mut [IoSliceMut<'_>],
+    receive: impl FnOnce(&mut [u8]) -> io::Result<Message>,
+) -> io::Result<Message> {
     if let [part] = parts {
-        return receive(found, fd, part, flags);
+        return receive(part);
     }
     let mut whole = vec![0; parts.iter().map(|part| part.len()).sum()];
-    let message = receive(found, fd, &mut whole, flags)?;
+    let message = receive(&mut whole)?;
     let mut rest = &whole[..];
     for part in parts {
         let (front, behind) = rest.split_at(part.len());
@@ -140,7 +153,12 @@ pub(crate) fn receive_parts(
     Ok(message)
 }
 
-fn receive(found: &Found, fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> io::Result<Message> {
+pub(crate) fn receive(
+    found: &Found,
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: i32,
+) -> io::Result<Message> {
     let shared = match found {
         Found::Ours(socket) => &socket.shared,
         Found::Plain(shared) => shared,
@@ -157,6 +175,9 @@ fn receive(found: &Found, fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> 
         return Ok(Message { len: shown, from, controls: Vec::new(), flags });
     }
     let Found::Ours(socket) = found else { return fail(Errno::OPNOTSUPP) };
+    if packet::is_one(shared) {
+        return packet::receive(socket, fd, buffer, flags).map(|(message, _)| message);
+    }
     if flags & MSG_ERRQUEUE != 0 {
         let (received, at) = datagram::receive_error(socket, buffer)?;
         let cut = if received.copied < received.len { MSG_TRUNC } else { 0 };
@@ -173,7 +194,7 @@ fn receive(found: &Found, fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> 
     Ok(Message {
         len: taken.shown(buffer.len(), flags),
         from: taken.from,
-        controls: taken.how.map_or_else(Vec::new, |how| controls_of(shared, &how)),
+        controls: taken.how.map_or_else(Vec::new, |how| controls_of(shared, &how, taken.len)),
         flags: if cut { MSG_TRUNC } else { 0 },
     })
 }
@@ -268,7 +289,7 @@ const fn is_looked_at(level: i32, to_v4: bool) -> bool {
 }
 
 /// The control messages beside a datagram, in the order of Linux.
-fn controls_of(shared: &Shared, how: &How) -> Vec<Control> {
+pub(crate) fn controls_of(shared: &Shared, how: &How, len: usize) -> Vec<Control> {
     let has = |flag| shared.settings.has(flag);
     let How { arrival, at, local } = *how;
     let mut controls = stamps(shared, at);
@@ -277,6 +298,12 @@ fn controls_of(shared: &Shared, how: &How) -> Vec<Control> {
     }
     if let Some(size) = arrival.size.filter(|_| has(Flag::WholeSuperFrames)) {
         controls.push(Control::ReceivedSize(size.get().into()));
+    }
+    if let Some(passage) = &arrival.link {
+        if has(Flag::AuxData) {
+            controls.push(packet::auxiliary(passage, len));
+        }
+        return controls;
     }
     let interface = arrival.interface.index();
     if shared.family == Family::V6 && has(Flag::PacketInfoV6) {

@@ -53,7 +53,7 @@ impl Pair {
     pub(crate) fn new(kind: Kind, nonblocking: bool) -> io::Result<Self> {
         let of = match kind {
             Kind::Stream => SocketType::STREAM,
-            Kind::Datagram | Kind::Echo => SocketType::SEQPACKET,
+            Kind::Datagram | Kind::Echo | Kind::Raw(_) | Kind::Packet(_) => SocketType::SEQPACKET,
         };
         // The engine's end never waits, so the flag may be set for both.
         let flags =

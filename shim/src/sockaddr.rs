@@ -142,7 +142,17 @@ impl SockAddr {
     /// The address that a call of the kernel wrote into `room`, if it wrote one.
     pub(crate) fn written(room: &[u8], len: usize) -> Option<Self> {
         let bytes = room.get(..len.min(room.len()))?;
-        (!bytes.is_empty()).then(|| Self::from_bytes(bytes))
+        (!bytes.is_empty()).then(|| Self::given(bytes))
+    }
+
+    /// The same as a call gives it: a `sockaddr_ll` ends with the station's address, which may be none.
+    pub(crate) fn given(bytes: &[u8]) -> Self {
+        const FRONT: usize = 12;
+        let mut whole = bytes.to_vec();
+        if bytes.len() >= FRONT && bytes[..2] == (AF_PACKET as u16).to_ne_bytes() {
+            whole.resize(LINK_LEN.max(bytes.len()), 0);
+        }
+        Self::from_bytes(&whole)
     }
 
     /// Whether it takes a peer away: `AF_UNSPEC`.
@@ -259,6 +269,9 @@ mod tests {
                 assert!(matches!(cut, SockAddr::Ip(_)) || cut.to_bytes() == bytes, "{address:?} {end}");
             }
         }
+        // Linux gives no more than the station's address has.
+        let given = SockAddr::given(&SockAddr::Link(LinkAddr { station: [0; 8], ..link }).to_bytes()[..12]);
+        assert_eq!(given, SockAddr::Link(LinkAddr { station: [0; 8], ..link }));
         // sll_protocol is in network byte order, sll_ifindex is not.
         assert_eq!(SockAddr::Link(link).to_bytes()[..8], [17, 0, 8, 0, 3, 0, 0, 0]);
     }

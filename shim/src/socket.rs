@@ -17,11 +17,11 @@ use crate::plain::{how as direction, pending};
 use crate::stack::{Stack, default_stack};
 use crate::state::{Phase, Shared};
 use crate::sys::constants::{
-    AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, SO_ERROR, SOCK_CLOEXEC,
-    SOCK_DGRAM, SOCK_NONBLOCK, SOCK_RAW, SOCK_STREAM, SOL_SOCKET,
+    AF_INET, AF_INET6, AF_PACKET, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, SO_ERROR,
+    SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_RAW, SOCK_STREAM, SOL_SOCKET,
 };
 use crate::table::{self, Found, Socket};
-use crate::{address, connect as connecting, datagram, listener, option};
+use crate::{address, connect as connecting, datagram, listener, option, packet};
 use ioth_stack::{Family, Kind};
 use rustix::io::{Errno, FdFlags};
 use rustix::net::{self, AddressFamily, Protocol, SocketFlags, SocketType};
@@ -42,11 +42,11 @@ pub fn socket(domain: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
 }
 
 /// Makes a socket on `stack`, see socket(2). `kind` takes `SOCK_NONBLOCK` and `SOCK_CLOEXEC` too.
-/// Families other than `AF_INET` and `AF_INET6` are the kernel's, whatever the stack.
+/// Families other than `AF_INET`, `AF_INET6` and `AF_PACKET` are the kernel's, whatever the stack.
 ///
 /// # Errors
 /// `EPROTONOSUPPORT` for a protocol that does not fit, `ESOCKTNOSUPPORT` or `EINVAL` for a type that
-/// is not `SOCK_STREAM` or `SOCK_DGRAM`, `EMFILE` and `ENFILE` without descriptors left (a socket needs
+/// is not `SOCK_STREAM`, `SOCK_DGRAM` or `SOCK_RAW`, `EMFILE` and `ENFILE` without descriptors left (a socket needs
 /// two), `ENETDOWN` on a stack of the parent process.
 ///
 /// ```
@@ -59,6 +59,8 @@ pub fn msocket(stack: &Stack, domain: i32, kind: i32, protocol: i32) -> io::Resu
     let family = match domain {
         AF_INET => Family::V4,
         AF_INET6 => Family::V6,
+        // Its addresses are of no family of IP; what has one is taken as of IPv4.
+        AF_PACKET => Family::V4,
         _ => return of_kernel(domain, kind, protocol),
     };
     if let Some(namespace) = stack.namespace() {
@@ -71,6 +73,10 @@ pub fn msocket(stack: &Stack, domain: i32, kind: i32, protocol: i32) -> io::Resu
     if flags & !(SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
         return fail(Errno::INVAL);
     }
+    if domain == AF_PACKET {
+        let kind = packet::kind(kind & TYPES)?;
+        return finish(home, family, kind, flags, |socket| packet::start(socket, protocol));
+    }
     let kind = match (kind & TYPES, protocol) {
         // Linux: types from SOCK_MAX (11) and protocols from IPPROTO_MAX (263) on.
         (11.., _) | (_, ..0 | 263..) => return fail(Errno::INVAL),
@@ -79,10 +85,25 @@ pub fn msocket(stack: &Stack, domain: i32, kind: i32, protocol: i32) -> io::Resu
         (SOCK_DGRAM, IPPROTO_ICMP) if family == Family::V4 => Kind::Echo,
         (SOCK_DGRAM, IPPROTO_ICMPV6) if family == Family::V6 => Kind::Echo,
         (SOCK_STREAM | SOCK_DGRAM, _) => return fail(Errno::PROTONOSUPPORT),
-        (SOCK_RAW, 0) => return fail(Errno::PROTONOSUPPORT),
+        (SOCK_RAW, protocol) => match u8::try_from(protocol) {
+            Ok(protocol @ 1..) => Kind::Raw(protocol),
+            _ => return fail(Errno::PROTONOSUPPORT),
+        },
         _ => return fail(Errno::SOCKTNOSUPPORT),
     };
-    let (fd, _) = open(home, family, kind, flags & SOCK_NONBLOCK != 0)?;
+    finish(home, family, kind, flags, |_| Ok(()))
+}
+
+/// Makes it, with the flags of socket(2).
+fn finish(
+    home: &Arc<crate::stack::Home>,
+    family: Family,
+    kind: Kind,
+    flags: i32,
+    start: impl FnOnce(&Socket) -> io::Result<()>,
+) -> io::Result<OwnedFd> {
+    let (fd, socket) = open(home, family, kind, flags & SOCK_NONBLOCK != 0)?;
+    start(&socket)?;
     if flags & SOCK_CLOEXEC == 0 {
         rustix::io::fcntl_setfd(&fd, FdFlags::empty())?;
     }
@@ -126,6 +147,7 @@ pub(crate) fn bind_found(found: &Found, fd: BorrowedFd<'_>, address: &SocketAddr
     match found {
         Found::Kernel => Ok(net::bind(fd, address)?),
         Found::Plain(_) => fail(Errno::INVAL),
+        Found::Ours(socket) if packet::is_one(&socket.shared) => fail(Errno::INVAL),
         Found::Ours(socket) => {
             let address = match (socket.shared.family, address) {
                 (Family::V6, SocketAddr::V4(_)) => return fail(Errno::INVAL),
@@ -144,6 +166,7 @@ pub(crate) fn bind_found(found: &Found, fd: BorrowedFd<'_>, address: &SocketAddr
                 if let SocketAddr::V6(v6) = address
                     && !v6.ip().is_unspecified()
                     && v6.ip().to_ipv4_mapped().is_none()
+                    && !matches!(socket.shared.kind, Kind::Raw(_))
                 {
                     // As Linux: it cannot speak IPv4 any more.
                     socket.shared.settings.set(option::Flag::V6Only, true);
@@ -239,7 +262,9 @@ pub fn disconnect(fd: impl AsFd) -> io::Result<()> {
     let fd = fd.as_fd();
     match table::find(fd)? {
         Found::Kernel => Ok(net::connect_unspec(fd)?),
-        Found::Ours(socket) if socket.shared.kind != Kind::Stream => datagram::connect(&socket, fd, None),
+        Found::Ours(socket) if socket.shared.kind != Kind::Stream && !packet::is_one(&socket.shared) => {
+            datagram::connect(&socket, fd, None)
+        }
         Found::Ours(_) | Found::Plain(_) => fail(Errno::OPNOTSUPP),
     }
 }
@@ -264,9 +289,10 @@ pub(crate) fn shutdown_found(found: &Found, fd: BorrowedFd<'_>, how: i32) -> io:
     let reads = matches!(how, net::Shutdown::Read | net::Shutdown::Both);
     socket.home.reach()?.run(|cx| {
         match (shared.kind, shared.phase()) {
+            (Kind::Packet(_), _) => return fail(Errno::OPNOTSUPP),
             (_, Phase::Fresh) => return fail(Errno::NOTCONN),
             // A datagram socket has no end to tell the peer: the endpoint answers from then on.
-            (Kind::Datagram | Kind::Echo, Phase::Connected) => {
+            (Kind::Datagram | Kind::Echo | Kind::Raw(_), Phase::Connected) => {
                 let how = match how {
                     net::Shutdown::Read => ioth_stack::Shutdown::Read,
                     net::Shutdown::Write => ioth_stack::Shutdown::Write,
@@ -304,6 +330,7 @@ pub fn getsockname(fd: impl AsFd) -> io::Result<SocketAddr> {
 
 pub(crate) fn getsockname_found(found: &Found, fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     match found {
+        Found::Ours(socket) if packet::is_one(&socket.shared) => fail(Errno::AFNOSUPPORT),
         Found::Kernel => Ok(net::getsockname(fd)?.try_into()?),
         Found::Plain(shared) => Ok(local_of(shared)),
         Found::Ours(socket) => {
@@ -338,6 +365,9 @@ pub(crate) fn getpeername_found(found: &Found, fd: BorrowedFd<'_>) -> io::Result
         Found::Plain(shared) => shared,
         Found::Ours(socket) => &socket.shared,
     };
+    if packet::is_one(shared) {
+        return fail(Errno::OPNOTSUPP);
+    }
     match (shared.phase(), shared.names().peer) {
         // As Linux: whoever has no port, as an echo socket's peer, does not count.
         (Phase::Connected | Phase::Ended, Some(peer)) if !shared.is_over() && peer.port() != 0 => Ok(peer),

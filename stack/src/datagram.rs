@@ -11,12 +11,15 @@ use crate::engine::output::Outgoing;
 use crate::engine::super_frames::datagram_size;
 use crate::engine::{Endpoint, Engine, Role};
 use crate::error::Error;
+use crate::filter::Program;
 use crate::link::{Frame, MAX_DATAGRAMS, MAX_SUPER_FRAME};
 use crate::multicast::sending::stays_here;
 use crate::net::icmp_error::Complaint;
 use crate::net::ip::{self, Marks, Packet};
 use crate::net::route::InterfaceId;
 use crate::net::{checksum, icmp};
+use crate::packet::Tap;
+use crate::raw::{Summing, protocol_of, protocol_to};
 use crate::tcp::isn::Purpose;
 use crate::time::Instant;
 
@@ -67,6 +70,10 @@ pub(crate) struct Datagram {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) read_shutdown: bool,
     pub(crate) write_shutdown: bool,
+    /// What says which packets are received: `SO_ATTACH_FILTER` of socket(7), on raw and packet endpoints.
+    pub(crate) filter: Option<Program>,
+    /// Which frames a packet endpoint sees.
+    pub(crate) tap: Option<Box<Tap>>,
     /// What the network said, if that is to be kept.
     pub(crate) errors: ErrorQueue,
     queue: VecDeque<Queued>,
@@ -76,6 +83,11 @@ pub(crate) struct Datagram {
 }
 
 impl Datagram {
+    /// That of a packet endpoint.
+    pub(crate) fn of_packets() -> Self {
+        Self { tap: Some(Box::default()), ..Self::default() }
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
         !self.queue.is_empty()
     }
@@ -90,7 +102,7 @@ impl Datagram {
         self.queued_bytes - self.queue.len() * OVERHEAD
     }
 
-    fn push(&mut self, from: SocketAddr, mut arrival: Arrival, data: &[u8], limit: usize) -> bool {
+    pub(crate) fn push(&mut self, from: SocketAddr, mut arrival: Arrival, data: &[u8], limit: usize) -> bool {
         if self.queued_bytes + self.errors.bytes() + data.len() + OVERHEAD > limit {
             self.drops = self.drops.wrapping_add(1);
             return false;
@@ -128,6 +140,8 @@ pub(crate) const fn protocol(kind: Kind) -> u8 {
         Kind::Stream => checksum::TCP,
         Kind::Datagram => checksum::UDP,
         Kind::Echo => checksum::ICMP,
+        Kind::Raw(protocol) => protocol,
+        Kind::Packet(_) => 0,
     }
 }
 
@@ -184,7 +198,8 @@ impl Engine {
         }
         let tos = ip::tos(frame.bytes());
         let Packet { destination: to, ttl, .. } = *packet;
-        let arrival = Arrival { destination: to, interface, ttl, tos, at: now, drops: 0, size: None };
+        let arrival =
+            Arrival { destination: to, interface, ttl, tos, at: now, drops: 0, size: None, link: None };
         // A datagram to many goes to every socket that hears it, one to this host to the best match.
         if to_one {
             takers = vec![self.choose(&takers, packet.destination, destination, from)];
@@ -217,13 +232,14 @@ impl Engine {
             .find(|(_, id)| self.endpoints.get(*id).is_some_and(|endpoint| endpoint.family == wanted));
         if let Some((_, id)) = taker {
             let (destination, ttl, tos) = (packet.destination, packet.ttl, ip::tos(frame));
-            let arrival = Arrival { destination, interface, ttl, tos, at: now, drops: 0, size: None };
+            let arrival =
+                Arrival { destination, interface, ttl, tos, at: now, drops: 0, size: None, link: None };
             self.deliver(id, from, arrival, &frame[packet.payload..packet.end]);
         }
     }
 
     /// The peer's address; a link-local one carries the interface as its scope (RFC 4007 section 6).
-    fn scoped(&self, interface: InterfaceId, address: IpAddr, port: u16) -> SocketAddr {
+    pub(crate) fn scoped(&self, interface: InterfaceId, address: IpAddr, port: u16) -> SocketAddr {
         match address {
             IpAddr::V6(v6) if v6.is_unicast_link_local() => {
                 std::net::SocketAddrV6::new(v6, port, 0, interface.0).into()
@@ -352,7 +368,15 @@ impl Engine {
         if source.is_ipv4() != destination.is_ipv4() {
             return Err(Error::NetworkUnreachable);
         }
-        let len = data.len() + if kind == Kind::Echo { 0 } else { HEADER_LEN };
+        if protocol_of(kind).is_some() && options.raw.header_included {
+            return self.send_with_header(
+                now,
+                id,
+                data,
+                (hop, source, SocketAddr::new(destination, to.port())),
+            );
+        }
+        let len = data.len() + if kind == Kind::Datagram { HEADER_LEN } else { 0 };
         let discovery = options.ip.discovery(destination);
         let mut mtu: usize =
             if discovery.heeds_path() { self.mtu_to(now, hop, destination) } else { via.mtu.into() };
@@ -387,14 +411,26 @@ impl Engine {
         let marks = Marks { ttl: own.ttl.unwrap_or(usual), tos: own.tos.unwrap_or(marks.tos), ..marks };
         let protocol = match kind {
             Kind::Echo => echo_protocol(destination, data)?,
+            Kind::Raw(protocol) => protocol_to(protocol, &to)?,
             _ => checksum::UDP,
         };
+        let summing = match (protocol_of(kind), options.raw.checksum_at) {
+            (None, _) => Summing::OfProtocol,
+            (Some(_), Some(at)) if usize::from(at) + 2 > len => return Err(Error::Invalid),
+            (Some(_), Some(at)) => Summing::At(at),
+            (Some(_), None) => Summing::Done,
+        };
+        let marks = Marks { summing, ..marks };
         let packet = Outgoing { hop, source, destination, protocol, ttl: marks.ttl };
         let fill = |bytes: &mut [u8]| {
-            if kind == Kind::Echo {
+            if kind != Kind::Datagram {
                 bytes.copy_from_slice(data);
+            }
+            if kind == Kind::Echo {
                 // The identifier is the endpoint's port, icmp(7).
                 bytes[4..6].copy_from_slice(&port.to_be_bytes());
+            }
+            if kind != Kind::Datagram {
                 return;
             }
             bytes[..2].copy_from_slice(&port.to_be_bytes());
@@ -410,7 +446,7 @@ impl Engine {
             self.send_datagrams(now, (packet, marks), mtu, len, fill);
         }
         // As Linux: once for all that leave in one frame, or would where the link takes it.
-        self.counters.udp_out += u64::from(kind != Kind::Echo);
+        self.counters.udp_out += u64::from(kind == Kind::Datagram);
         Ok(data.len())
     }
 
@@ -430,6 +466,9 @@ impl Engine {
     /// Whether the endpoint that sent a datagram believes a report that it was too long.
     pub(crate) fn believes_report(&self, sent: &Packet, (source, destination): (u16, u16)) -> bool {
         let id = self.datagram_of_sent(sent, source, destination);
+        if self.raw_believes_report(sent) {
+            return true;
+        }
         id.and_then(|id| self.endpoints.get(id))
             .is_some_and(|endpoint| endpoint.options.ip.discovery(sent.destination).believes_reports())
     }

@@ -80,6 +80,9 @@ pub enum Error {
     /// `ENODEV`: there is no such interface.
     #[error("there is no such interface")]
     NoInterface,
+    /// `ENXIO`: nothing says by which interface a frame is to leave.
+    #[error("no such device or address")]
+    NoSuchDevice,
     /// `ENETDOWN`: the stack was shut down.
     #[error("the stack was shut down")]
     NetworkDown,
@@ -127,6 +130,7 @@ impl Error {
             Self::Isolated => libc::ENONET,
             Self::Protocol => libc::EPROTO,
             Self::NoInterface => libc::ENODEV,
+            Self::NoSuchDevice => libc::ENXIO,
             Self::NetworkDown => libc::ENETDOWN,
             Self::AccessDenied => libc::EACCES,
             Self::NoBuffers => libc::ENOBUFS,

@@ -16,6 +16,7 @@
 //! | [`net`] | Ethernet, ARP, NDP, IP, ICMP, routes, neighbours |
 //! | [`tcp`] | smoltcp's control block, sending with loss recovery, receiving, guards, listeners, numbers |
 //! | `datagram.rs`, [`ports`] | UDP and ICMP echo; who has which port |
+//! | `raw.rs`, [`packet`], [`filter`] | packets of a protocol; frames of the links; programs that choose among them |
 //! | [`snapshot`] | everything about a stack as plain data, printed as `ip` and `ss` print it |
 //! | `sys` | every unsafe line |
 //!
@@ -58,11 +59,14 @@ mod dhcp;
 mod driver;
 pub mod engine;
 pub mod error;
+pub mod filter;
 pub mod link;
 mod multicast;
 pub mod net;
+pub mod packet;
 pub mod ports;
 mod random;
+mod raw;
 pub mod setup_error;
 mod slaac;
 mod stack;
@@ -77,7 +81,7 @@ pub use driver::{Attachment, Cause, Context, Pump, Runtime};
 pub use engine::address::{Assignment, Origin, Standing};
 pub use engine::configuration::Teller;
 pub use engine::endpoint::{
-    Accepted, Arrival, EndpointId, Family, Kind, Options, Readiness, Received, Shutdown,
+    Accepted, Arrival, EndpointId, Family, Framing, Kind, Options, Readiness, Received, Shutdown,
 };
 pub use engine::error_queue::{ErrorReport, ReceivedError, Reporter};
 pub use engine::ip_options::{DatagramOptions, IpOptions, MtuDiscovery};
@@ -85,6 +89,7 @@ pub use engine::snapshot::{self, Snapshot};
 pub use engine::{Counters, Engine, IcmpCounters, InterfaceSettings, Transmit};
 pub use error::Error;
 pub use multicast::{MulticastOptions, SourceChange, Via};
+pub use raw::RawOptions;
 pub use setup_error::SetupError;
 pub use stack::Stack;
 pub use tcp::isn::Secret;

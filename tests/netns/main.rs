@@ -9,6 +9,7 @@ mod groups;
 mod harness;
 mod leases;
 mod net_script;
+mod packets;
 mod processes;
 mod resolving;
 mod routers;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         harness::tests(),
         leases::tests(),
         net_script::tests(),
+        packets::tests(),
         processes::tests(),
         advertisements::tests(),
         resolving::tests(),

@@ -20,6 +20,8 @@ mod messages;
 mod mixes;
 mod multicast;
 mod options;
+mod packet;
+mod raw;
 mod readiness;
 mod sharing;
 mod sockets;
@@ -73,6 +75,8 @@ fn main() -> ExitCode {
         icmp_errors::tests(),
         sharing::tests(),
         multicast::tests(),
+        raw::tests(),
+        packet::tests(),
     ];
     ioth_tests::netns::run(tests.concat())
 }

@@ -28,6 +28,13 @@
 //! | | `IPV6_RECVHOPLIMIT`, `IPV6_RECVTCLASS`, `IPV6_RECVPKTINFO` | has effect on datagrams, see [`Control`](crate::Control) |
 //! | | `IPV6_MULTICAST_HOPS`, `IPV6_MULTICAST_LOOP`, `IPV6_MULTICAST_IF`, `IPV6_MULTICAST_ALL` | has effect on datagrams |
 //! | | `IPV6_ADD_MEMBERSHIP`, `IPV6_DROP_MEMBERSHIP` | to be set, on datagram sockets |
+//! | `SOL_SOCKET` | `SO_ATTACH_FILTER`, `SO_DETACH_FILTER` | to be set, on raw and packet sockets; see [`attach_filter`](crate::attach_filter) |
+//! | `SOL_RAW` | `ICMP_FILTER`, `IPV6_CHECKSUM` | has effect on raw sockets |
+//! | `IPPROTO_IP`, `IPPROTO_IPV6` | `IP_HDRINCL`, `IPV6_HDRINCL`, `IPV6_CHECKSUM` | has effect on raw sockets |
+//! | `IPPROTO_ICMPV6` | `ICMP6_FILTER` | has effect on raw sockets |
+//! | `SOL_PACKET` | `PACKET_AUXDATA`, `PACKET_IGNORE_OUTGOING` | has effect on packet sockets |
+//! | | `PACKET_STATISTICS` | to be read; begins anew |
+//! | | `PACKET_ADD_MEMBERSHIP`, `PACKET_DROP_MEMBERSHIP` | to be set; the links of a stack hand over whatever comes, so nothing changes |
 //! | any other | | `ENOPROTOOPT`; reading at a level that the socket does not have: `EOPNOTSUPP` for IPv4 |
 //!
 //! The rings of a connection grow by themselves, to [`MAX_BUFFER`] at most, unless their size was set.
@@ -38,6 +45,8 @@
 mod ip;
 mod ipv6;
 mod multicast;
+mod packet;
+mod raw;
 mod settings;
 mod socket;
 mod tcp;
@@ -47,9 +56,10 @@ pub(crate) use settings::{Flag, IpNumber, Number, Settings};
 pub use socket::MAX_BUFFER;
 
 use crate::errno::fail;
+use crate::packet::is_one as is_packet;
 use crate::state::Shared;
-use crate::sys::constants::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, SOL_SOCKET};
-use crate::sys::option as raw;
+use crate::sys::constants::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, SOL_PACKET, SOL_SOCKET};
+use crate::sys::option as of_kernel;
 use crate::table::{Found, Socket};
 use ioth_stack::{EndpointId, Engine, Family, Kind, Options};
 use rustix::io::Errno;
@@ -65,13 +75,18 @@ pub(crate) fn read(
     value: &mut [u8],
 ) -> io::Result<usize> {
     let (socket, shared) = match found {
-        Found::Kernel => return raw::read(fd, level, name, value),
+        Found::Kernel => return of_kernel::read(fd, level, name, value),
         Found::Ours(socket) => (Some(&**socket), &*socket.shared),
         Found::Plain(shared) => (None, &**shared),
     };
     let target = Target { socket, shared, fd };
+    if let Some(done) = raw::read(&target, level, name, value) {
+        return done;
+    }
     match level {
         SOL_SOCKET => socket::read(&target, name, value),
+        SOL_PACKET if is_packet(shared) => packet::read(&target, name, value),
+        _ if is_packet(shared) => fail(Errno::NOPROTOOPT),
         IPPROTO_TCP if shared.kind == Kind::Stream => tcp::read(&target, name, value),
         IPPROTO_IP => ip::read(&target, name, value),
         IPPROTO_IPV6 if shared.family == Family::V6 => ipv6::read(&target, name, value),
@@ -92,13 +107,18 @@ pub(crate) fn write(
     value: &[u8],
 ) -> io::Result<()> {
     let (socket, shared) = match found {
-        Found::Kernel => return raw::write(fd, level, name, value),
+        Found::Kernel => return of_kernel::write(fd, level, name, value),
         Found::Ours(socket) => (Some(&**socket), &*socket.shared),
         Found::Plain(shared) => (None, &**shared),
     };
     let target = Target { socket, shared, fd };
+    if let Some(done) = raw::write(&target, level, name, value) {
+        return done;
+    }
     match level {
         SOL_SOCKET => socket::write(&target, name, value),
+        SOL_PACKET if is_packet(shared) => packet::write(&target, name, value),
+        _ if is_packet(shared) => fail(Errno::NOPROTOOPT),
         IPPROTO_TCP if shared.kind == Kind::Stream => tcp::write(&target, name, value),
         IPPROTO_UDP if shared.kind == Kind::Datagram => udp::write(&target, name, value),
         IPPROTO_IP => ip::write(&target, name, value),

@@ -58,6 +58,10 @@ pub(crate) enum Flag {
     DontFragmentV6 = 1 << 21,
     /// `UDP_GRO`.
     WholeSuperFrames = 1 << 22,
+    /// `PACKET_AUXDATA`.
+    AuxData = 1 << 23,
+    /// `PACKET_IGNORE_OUTGOING`.
+    IgnoreOutgoing = 1 << 24,
 }
 
 /// Those that ask for control messages beside a datagram.

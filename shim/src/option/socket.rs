@@ -5,12 +5,13 @@ use crate::connecting;
 use crate::errno::fail;
 use crate::state::Phase;
 use crate::sys::constants::{
-    AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, SO_ACCEPTCONN, SO_BROADCAST,
-    SO_DOMAIN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PROTOCOL, SO_RCVBUF, SO_RCVTIMEO,
-    SO_REUSEADDR, SO_REUSEPORT, SO_RXQ_OVFL, SO_SNDBUF, SO_SNDTIMEO, SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TYPE,
-    SOCK_DGRAM, SOCK_STREAM,
+    AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, SO_ACCEPTCONN,
+    SO_ATTACH_FILTER, SO_BROADCAST, SO_DETACH_FILTER, SO_DOMAIN, SO_ERROR, SO_KEEPALIVE, SO_LINGER,
+    SO_OOBINLINE, SO_PROTOCOL, SO_RCVBUF, SO_RCVTIMEO, SO_REUSEADDR, SO_REUSEPORT, SO_RXQ_OVFL, SO_SNDBUF,
+    SO_SNDTIMEO, SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TYPE, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM,
 };
-use ioth_stack::{Error, Family, Kind};
+use crate::{filter, packet};
+use ioth_stack::{Error, Family, Framing, Kind};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
 use std::io;
@@ -30,15 +31,15 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
     let settings = &shared.settings;
     let integer = match name {
         SO_ERROR => take_error(target),
-        SO_TYPE => {
-            if shared.kind == Kind::Stream {
-                SOCK_STREAM
-            } else {
-                SOCK_DGRAM
-            }
-        }
+        SO_TYPE => match shared.kind {
+            Kind::Stream => SOCK_STREAM,
+            Kind::Raw(_) | Kind::Packet(Framing::Frames) => SOCK_RAW,
+            Kind::Datagram | Kind::Echo | Kind::Packet(Framing::Payloads) => SOCK_DGRAM,
+        },
         SO_DOMAIN => {
-            if shared.family == Family::V4 {
+            if packet::is_one(shared) {
+                packet::DOMAIN
+            } else if shared.family == Family::V4 {
                 AF_INET
             } else {
                 AF_INET6
@@ -49,6 +50,8 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
             (Kind::Datagram, _) => IPPROTO_UDP,
             (Kind::Echo, Family::V4) => IPPROTO_ICMP,
             (Kind::Echo, Family::V6) => IPPROTO_ICMPV6,
+            (Kind::Raw(protocol), _) => protocol.into(),
+            (Kind::Packet(_), _) => 0,
         },
         SO_ACCEPTCONN => i32::from(shared.phase() == Phase::Listening && !shared.read_shut.load(Relaxed)),
         SO_REUSEADDR => i32::from(settings.has(Flag::ReuseAddress)),
@@ -81,6 +84,11 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
     let number = integer(value)?;
     let on = number != 0;
     match name {
+        SO_ATTACH_FILTER | SO_DETACH_FILTER => match target.socket {
+            Some(socket) if name == SO_ATTACH_FILTER => filter::attach_at(socket, value),
+            Some(socket) => filter::detach(socket),
+            None => fail(Errno::NETDOWN),
+        },
         SO_REUSEADDR => target.set(Flag::ReuseAddress, on, |options| options.reuse_address = on),
         SO_REUSEPORT => target.set(Flag::ReusePort, on, |options| options.reuse_port = on),
         // As Linux: one takes the place of the other, and turning one off turns both off.

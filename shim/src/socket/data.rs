@@ -2,13 +2,14 @@
 
 use crate::errno::fail;
 use crate::plain::{recv_flags, send_flags};
+use crate::sockaddr::SockAddr;
 use crate::state::Shared;
 use crate::sys::constants::{
     MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL,
 };
 use crate::sys::mark;
 use crate::table::{self, Found};
-use crate::{datagram, plain, transfer, urgent};
+use crate::{datagram, packet, plain, transfer, urgent};
 use ioth_stack::{DatagramOptions, Family, Kind};
 use rustix::io::Errno;
 use rustix::net;
@@ -55,6 +56,9 @@ pub(crate) fn send_found(
         (Found::Ours(socket), _) if socket.shared.kind == Kind::Stream => {
             transfer::transmit(socket, fd, data, flags)
         }
+        (Found::Ours(socket), to) if packet::is_one(&socket.shared) => {
+            packet::transmit(found, fd, data, flags, to.map(SockAddr::from).as_ref())
+        }
         (Found::Ours(socket), to) => {
             let own = DatagramOptions::default();
             datagram::transmit(socket, fd, data, flags & !MSG_OOB, to, &own)
@@ -70,7 +74,9 @@ pub(crate) fn refuse_flags(shared: &Shared, flags: i32) -> io::Result<()> {
     let known = match (shared.kind, shared.family) {
         // As Linux, which does not ask about it in a datagram of IPv6.
         (Kind::Stream, _) | (Kind::Datagram, Family::V6) => KNOWN | MSG_OOB,
-        (Kind::Datagram | Kind::Echo, _) => KNOWN,
+        (Kind::Datagram | Kind::Echo | Kind::Raw(_), _) => KNOWN,
+        // As Linux, which looks at none of them.
+        (Kind::Packet(_), _) => return Ok(()),
     };
     if flags & !known == 0 { Ok(()) } else { fail(Errno::OPNOTSUPP) }
 }
@@ -81,7 +87,8 @@ pub(crate) fn refuse_recv_flags(shared: &Shared, flags: i32) -> io::Result<()> {
         MSG_PEEK | MSG_DONTWAIT | MSG_WAITALL | MSG_TRUNC | MSG_CMSG_CLOEXEC | MSG_NOSIGNAL | MSG_ERRQUEUE;
     let known = match shared.kind {
         Kind::Stream | Kind::Datagram => KNOWN | MSG_OOB,
-        Kind::Echo => KNOWN,
+        Kind::Echo | Kind::Raw(_) => KNOWN,
+        Kind::Packet(_) => return packet::refuse_recv_flags(flags),
     };
     if flags & !known == 0 { Ok(()) } else { fail(Errno::OPNOTSUPP) }
 }
@@ -124,11 +131,11 @@ pub(crate) fn recv_found(
     // The length of a stream is not cut; see the table of differences. Nothing is urgent about a datagram, as on Linux.
     let (of_stream, of_datagram) = (flags & !MSG_TRUNC, flags & !MSG_OOB);
     match found {
-        Found::Ours(socket) if flags & MSG_ERRQUEUE != 0 => {
+        Found::Ours(socket) if flags & MSG_ERRQUEUE != 0 && !packet::is_one(&socket.shared) => {
             let (received, _) = datagram::receive_error(socket, buffer)?;
             Ok((received.copied, Some(received.report.destination)))
         }
-        Found::Plain(_) if flags & MSG_ERRQUEUE != 0 => fail(Errno::AGAIN),
+        Found::Plain(_) | Found::Ours(_) if flags & MSG_ERRQUEUE != 0 => fail(Errno::AGAIN),
         Found::Kernel => {
             let (_, len, from) = net::recvfrom(fd, buffer, recv_flags(flags))?;
             Ok((len, from.and_then(|from| from.try_into().ok())))

@@ -8,3 +8,4 @@ pub(crate) mod message;
 pub(crate) mod names;
 pub(crate) mod option;
 pub(crate) mod process;
+pub(crate) mod program;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use super::endpoint::{Accepted, EndpointId, Family, Kind, Options, Shutdown};
 use super::{Endpoint, Engine, Role};
-use crate::datagram::{protocol, scope_of};
+use crate::datagram::{Datagram, protocol, scope_of};
 use crate::error::Error;
 use crate::ports::{Binding, Protocol};
 use crate::tcp::connection::{Connection, Phase, Tuple};
@@ -17,9 +17,10 @@ impl Engine {
     pub fn open(&mut self, kind: Kind, family: Family) -> EndpointId {
         let role = match kind {
             Kind::Stream => Role::Fresh,
-            Kind::Datagram | Kind::Echo => Role::Datagram(Box::default()),
+            Kind::Datagram | Kind::Echo | Kind::Raw(_) => Role::Datagram(Box::default()),
+            Kind::Packet(_) => Role::Datagram(Box::new(Datagram::of_packets())),
         };
-        self.endpoints.insert(Endpoint {
+        let id = self.endpoints.insert(Endpoint {
             kind,
             family,
             options: Options::default(),
@@ -28,7 +29,13 @@ impl Engine {
             error: None,
             notified: false,
             role,
-        })
+        });
+        match kind {
+            Kind::Raw(protocol) => self.open_raw(id, protocol),
+            Kind::Packet(_) => self.packets.add(id),
+            Kind::Stream | Kind::Datagram | Kind::Echo => {}
+        }
+        id
     }
 
     /// Gives an endpoint a local address, as bind(2); port 0 asks for any free one.
@@ -38,18 +45,26 @@ impl Engine {
     /// [`Error::AddressInUse`], [`Error::Invalid`] (bound already).
     pub fn bind(&mut self, id: EndpointId, address: SocketAddr) -> Result<(), Error> {
         let endpoint = self.endpoint(id)?;
+        match endpoint.kind {
+            Kind::Raw(_) => return self.bind_raw(id, address),
+            // Its address is none of IP: bind_packet.
+            Kind::Packet(_) => return Err(Error::Invalid),
+            Kind::Stream | Kind::Datagram | Kind::Echo => {}
+        }
         if endpoint.bound.is_some() || !matches!(endpoint.role, Role::Fresh | Role::Datagram(_)) {
             return Err(Error::Invalid);
         }
         let family = endpoint.family;
         let local = canonical(family, endpoint.options.v6_only, address)?;
-        // A local address, the wildcard, or for datagrams a group or a broadcast address.
-        let ip = local.ip();
-        let for_many = endpoint.kind != Kind::Stream && (ip.is_multicast() || self.is_broadcast(ip));
-        if !ip.is_unspecified() && !self.is_local(ip) && !for_many {
+        if !self.may_be_bound(local.ip(), endpoint.kind != Kind::Stream) {
             return Err(Error::AddressNotAvailable);
         }
         self.bind_canonical(id, local)
+    }
+
+    /// Whether it is a local address, the wildcard, or for datagrams a group or a broadcast address.
+    pub(crate) fn may_be_bound(&self, ip: IpAddr, datagrams: bool) -> bool {
+        ip.is_unspecified() || self.is_local(ip) || datagrams && (ip.is_multicast() || self.is_broadcast(ip))
     }
 
     fn bind_canonical(&mut self, id: EndpointId, local: SocketAddr) -> Result<(), Error> {
@@ -59,6 +74,8 @@ impl Engine {
             Kind::Stream => Protocol::Tcp,
             Kind::Datagram => Protocol::Udp,
             Kind::Echo => Protocol::Echo,
+            // They have no ports.
+            Kind::Raw(_) | Kind::Packet(_) => return Ok(()),
         };
         let dual = kind != Kind::Echo
             && family == Family::V6
@@ -147,7 +164,10 @@ impl Engine {
             }
             Role::Fresh | Role::Datagram(_) => {}
         }
-        let mut remote = canonical(endpoint.family, endpoint.options.v6_only, peer)?;
+        if matches!(endpoint.kind, Kind::Packet(_)) {
+            return Err(Error::NotSupported);
+        }
+        let mut remote = canonical(endpoint.family, endpoint.is_v6_only(), peer)?;
         let (options, bound) = (endpoint.options.multicast, endpoint.bound.map(|bound| bound.0));
         let from = bound.unwrap_or_else(|| wildcard(endpoint.family).ip());
         let scope = scope_of(&peer).or_else(|| self.group_scope(&options, from, remote.ip()));
@@ -400,6 +420,11 @@ impl Engine {
             }
             Some(Role::Datagram(_)) => {
                 self.leave_all_groups(now, id);
+                match self.endpoints.get(id).map(|endpoint| endpoint.kind) {
+                    Some(Kind::Raw(protocol)) => self.close_raw(id, protocol),
+                    Some(Kind::Packet(_)) => self.packets.remove(id),
+                    _ => {}
+                }
                 if let Some(Endpoint { bound: Some((_, port)), kind, .. }) = self.endpoints.get(id) {
                     let key = (protocol(*kind), *port);
                     if let Some(ids) = self.datagrams.get_mut(&key) {
@@ -423,7 +448,7 @@ impl Engine {
         self.endpoints.get(id).ok_or(Error::BadEndpoint)
     }
 
-    pub(super) fn endpoint_mut(&mut self, id: EndpointId) -> Result<&mut Endpoint, Error> {
+    pub(crate) fn endpoint_mut(&mut self, id: EndpointId) -> Result<&mut Endpoint, Error> {
         if self.down {
             return Err(Error::NetworkDown);
         }
@@ -452,7 +477,7 @@ impl Engine {
 }
 
 /// The wildcard address of a family with port 0.
-pub(super) const fn wildcard(family: Family) -> SocketAddr {
+pub(crate) const fn wildcard(family: Family) -> SocketAddr {
     match family {
         Family::V4 => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
         Family::V6 => SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
@@ -460,7 +485,7 @@ pub(super) const fn wildcard(family: Family) -> SocketAddr {
 }
 
 /// The address as the engine has it: IPv4-mapped ones are IPv4 (RFC 4291 section 2.5.5.2).
-pub(super) fn canonical(family: Family, v6_only: bool, address: SocketAddr) -> Result<SocketAddr, Error> {
+pub(crate) fn canonical(family: Family, v6_only: bool, address: SocketAddr) -> Result<SocketAddr, Error> {
     let ip = address.ip().to_canonical();
     match (family, address) {
         (Family::V4, SocketAddr::V6(_)) | (Family::V6, SocketAddr::V4(_)) => Err(Error::AddressFamily),

@@ -104,4 +104,12 @@ pub struct Counters {
     pub udp_bad_checksum: u64,
     /// Datagrams dropped because the socket's queue was full.
     pub udp_overflows: u64,
+    /// Packets received by raw sockets, once for each.
+    pub raw_in: u64,
+    /// Packets that a raw socket did not get because its queue was full.
+    pub raw_overflows: u64,
+    /// Frames that packet sockets saw, once for each.
+    pub packets_shown: u64,
+    /// Frames that a packet socket did not get because its queue was full.
+    pub packet_overflows: u64,
 }

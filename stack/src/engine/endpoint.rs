@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::ip_options::IpOptions;
 use crate::multicast::MulticastOptions;
 use crate::net::route::InterfaceId;
+use crate::packet::Passage;
+use crate::raw::RawOptions;
 use crate::tcp::keepalive::KeepAlive;
 use crate::tcp::recovery::CongestionControl;
 use crate::tcp::retries::Retries;
@@ -27,6 +29,19 @@ pub enum Kind {
     Datagram,
     /// `SOCK_DGRAM` with `IPPROTO_ICMP` or `IPPROTO_ICMPV6`: echo requests out, echo replies in, icmp(7).
     Echo,
+    /// `SOCK_RAW`: packets of IP with this protocol, raw(7).
+    Raw(u8),
+    /// `AF_PACKET`: frames of the links, packet(7).
+    Packet(Framing),
+}
+
+/// What a packet endpoint sees of frames, packet(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// `SOCK_RAW`: all of them.
+    Frames,
+    /// `SOCK_DGRAM`: what is behind their headers.
+    Payloads,
 }
 
 /// The address family of an endpoint.
@@ -124,6 +139,8 @@ pub struct Options {
     pub ip: IpOptions,
     /// How datagrams go to groups and come from them.
     pub multicast: MulticastOptions,
+    /// Those of raw endpoints.
+    pub raw: RawOptions,
 }
 
 impl Options {
@@ -171,6 +188,7 @@ impl Default for Options {
             whole_super_frames: false,
             ip: IpOptions::default(),
             multicast: MulticastOptions::default(),
+            raw: RawOptions::default(),
         }
     }
 }
@@ -215,4 +233,6 @@ pub struct Arrival {
     /// Bytes of data in each of the datagrams that it is made of, but the last, which may be shorter (`UDP_GRO`); `None` for
     /// one datagram.
     pub size: Option<NonZeroU16>,
+    /// How its frame passed, on packet endpoints.
+    pub link: Option<Passage>,
 }

@@ -7,7 +7,7 @@ use crate::net::icmp_error::Complaint;
 use crate::net::ip::{self, Malformed, Marks, Packet, Part};
 use crate::net::reassembly::{Fragment, Outcome};
 use crate::net::route::InterfaceId;
-use crate::net::{checksum, ethernet, extension};
+use crate::net::{ethernet, extension};
 use crate::time::Instant;
 
 impl Engine {
@@ -74,7 +74,7 @@ impl Engine {
         fill(whole.bytes_mut());
         self.count_sent(protocol, whole.bytes());
         // The sum is that of the whole, and no link completes it.
-        checksum::fill(source, destination, protocol, whole.bytes_mut());
+        marks.summing.write(source, destination, protocol, whole.bytes_mut());
         let identification = self.identifications.next(&self.secret, source, destination);
         let header = ip::fragment_header_len(destination);
         // Parts are counted in words of eight bytes.

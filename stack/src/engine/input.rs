@@ -13,12 +13,16 @@ use crate::net::ip::{Malformed, Packet};
 use crate::net::mac::Mac;
 use crate::net::route::InterfaceId;
 use crate::net::{checksum, ethernet, ndp};
+use crate::packet::Way;
 use crate::time::Instant;
 
 impl Engine {
     /// Takes in a frame that arrived on an interface. Anything may be in it.
     pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: Frame) {
         self.counters.frames_in += 1;
+        if self.packets.are_used() {
+            self.show(now, interface, &frame, Way::In, None);
+        }
         let Some(own) = self.interfaces.get(interface.0 as usize) else { return };
         let Some(header) = ethernet::Header::parse(frame.bytes()) else {
             self.counters.malformed += 1;
@@ -129,6 +133,7 @@ impl Engine {
         sender: Option<Mac>,
     ) {
         self.counters.ip_delivered += 1;
+        let heard = !self.raw.is_empty() && self.hear_raw(now, interface, packet, frame);
         match packet.protocol {
             checksum::UDP if self.hear_dhcp6(now, interface, packet, frame) => {}
             checksum::TCP if to_one => self.handle_tcp(now, interface, packet, frame),
@@ -142,6 +147,8 @@ impl Engine {
             checksum::ICMP6 if packet.destination.is_ipv6() => {
                 self.handle_icmp6(now, interface, packet, frame.bytes(), to_one, sender);
             }
+            // raw(7): whoever took it speaks the protocol.
+            _ if heard => {}
             _ => {
                 self.counters.not_for_us += 1;
                 self.counters.ip_delivered -= 1;
@@ -227,6 +234,7 @@ impl Engine {
         {
             let transport = &frame.bytes()[packet.payload..packet.end];
             if let Some(saying) = Saying::of_neighbour(&packet) {
+                self.report_raw(now, &packet, &frame.bytes()[packet.header..packet.end], saying);
                 self.report(now, &packet, transport, saying);
             }
         }

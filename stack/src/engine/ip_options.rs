@@ -98,7 +98,8 @@ impl IpOptions {
             IpAddr::V6(_) => (self.hop_limit, self.traffic_class, ip::DEFAULT_TTL),
         };
         let ttl = set.filter(|_| !destination.is_multicast()).unwrap_or(usual);
-        Marks { ttl, tos, may_be_cut: self.discovery(destination).may_be_cut() }
+        let may_be_cut = self.discovery(destination).may_be_cut();
+        Marks { ttl, tos, may_be_cut, ..Marks::USUAL }
     }
 
     /// The same for a segment of TCP, whose bits of ECN are its own (RFC 3168 section 6.1).

@@ -5,7 +5,7 @@
 //! changed out of [`Engine::poll_event`], and [`Engine::poll_timeout`] says when time matters next.
 
 pub(crate) mod address;
-mod calls;
+pub(crate) mod calls;
 pub(crate) mod configuration;
 pub(crate) mod counters;
 mod destination;
@@ -48,6 +48,7 @@ use crate::net::pmtu::PathMtus;
 use crate::net::reassembly::{self, Reassembly};
 use crate::net::redirect::Redirects;
 use crate::net::route::{InterfaceId, RouteTable};
+use crate::packet::Packets;
 use crate::ports::{BindingId, PortTable};
 use crate::tcp::adapter::Adapter;
 use crate::tcp::connection::{Connection, Tuple};
@@ -88,6 +89,10 @@ pub struct Engine {
     pub(crate) listeners: HashMap<u16, Vec<EndpointId>>,
     pub(crate) time_wait: TimeWait,
     pub(crate) datagrams: HashMap<(u8, u16), Vec<EndpointId>>,
+    /// Raw endpoints, by protocol.
+    pub(crate) raw: HashMap<u8, Vec<EndpointId>>,
+    /// Those that see frames.
+    pub(crate) packets: Packets,
     pub(crate) ports: PortTable,
     pub(crate) secret: Secret,
     pub(crate) timers: Timers,
@@ -126,6 +131,13 @@ pub(crate) struct Endpoint {
     /// Whether an event waits to be polled.
     pub(crate) notified: bool,
     pub(crate) role: Role,
+}
+
+impl Endpoint {
+    /// Whether it has no mapped addresses: raw ones of IPv6 never have.
+    pub(crate) const fn is_v6_only(&self) -> bool {
+        self.options.v6_only || matches!(self.kind, Kind::Raw(_))
+    }
 }
 
 /// The protocol's part of an endpoint.
@@ -169,6 +181,8 @@ impl Engine {
             listeners: HashMap::new(),
             time_wait: TimeWait::default(),
             datagrams: HashMap::new(),
+            raw: HashMap::new(),
+            packets: Packets::default(),
             ports: PortTable::new(secret),
             secret,
             timers: Timers::default(),
@@ -242,6 +256,11 @@ impl Engine {
     #[must_use]
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
         loop {
+            if self.packets.are_used()
+                && let Some(transmit) = self.poll_shown(now)
+            {
+                return Some(transmit);
+            }
             if let Some(transmit) = self.out.pop_front() {
                 return Some(transmit);
             }
@@ -346,6 +365,7 @@ impl Engine {
     #[must_use]
     pub fn is_flushed(&self) -> bool {
         self.out.is_empty()
+            && self.packets.are_flushed()
             && self.local.is_empty()
             && self.multicast.looped.is_empty()
             && self.endpoints.values().all(|endpoint| match &endpoint.role {
@@ -392,6 +412,8 @@ impl Engine {
         // Nobody hears new connections and datagrams any more.
         self.listeners.clear();
         self.datagrams.clear();
+        self.raw.clear();
+        self.packets.clear();
         let ids: Vec<_> = self.endpoints.keys().collect();
         for id in ids {
             if let Some(connection) = self.connection_mut(id) {

@@ -11,6 +11,7 @@ use crate::net::mac::Mac;
 use crate::net::neighbour::Resolution;
 use crate::net::route::{InterfaceId, RouteKind};
 use crate::net::{checksum, ethernet};
+use crate::raw::Summing;
 use crate::time::Instant;
 
 /// Where packets to a destination go first.
@@ -228,7 +229,7 @@ impl Engine {
         if partial {
             checksum::fill_partial(source, destination, protocol, transport, UDP_CHECKSUM.into());
         } else {
-            checksum::fill(source, destination, protocol, transport);
+            marks.summing.write(source, destination, protocol, transport);
         }
         let header = &mut bytes[ethernet::HEADER_LEN..];
         ip::emit(header, source, destination, protocol, marks.ttl);
@@ -237,14 +238,20 @@ impl Engine {
             marks.write(header, identification as u16);
         }
         // Traffic inside the stack is not summed twice.
-        frame.checksum = match hop.interface {
-            _ if partial => {
-                Checksum::Partial { start: u16::try_from(front).unwrap_or(u16::MAX), offset: UDP_CHECKSUM }
-            }
-            LOOPBACK => Checksum::Verified,
-            _ => Checksum::Unverified,
+        let vouched = hop.interface == LOOPBACK && marks.summing == Summing::OfProtocol;
+        frame.checksum = if partial {
+            Checksum::Partial { start: u16::try_from(front).unwrap_or(u16::MAX), offset: UDP_CHECKSUM }
+        } else if vouched {
+            Checksum::Verified
+        } else {
+            Checksum::Unverified
         };
         frame
+    }
+
+    /// A number for a packet that may be cut (RFC 6864 section 4.3).
+    pub(crate) fn next_identification(&mut self, source: IpAddr, destination: IpAddr) -> u16 {
+        self.identifications.next(&self.secret, source, destination) as u16
     }
 
     /// Counts a packet that this host sends.

@@ -113,7 +113,7 @@ impl Engine {
 
     /// Tells a datagram endpoint. As Linux: without `IP_RECVERR` only one with a peer is told, and only what will not go
     /// away by itself.
-    fn report_datagram(
+    pub(crate) fn report_datagram(
         &mut self,
         now: Instant,
         id: EndpointId,

@@ -16,6 +16,7 @@ use crate::net::cidr::Cidr;
 use crate::net::mac::Mac;
 use crate::net::neighbour;
 use crate::net::route::{InterfaceId, RouteKind};
+use crate::packet::LinkBinding;
 use crate::tcp::recovery::CongestionControl;
 use crate::time::Instant;
 
@@ -136,6 +137,8 @@ pub struct Socket {
     pub send_queue: usize,
     /// For a listener, who waits.
     pub listening: Option<Listening>,
+    /// For a packet socket, which frames it sees: packet(7).
+    pub packet: Option<LinkBinding>,
     /// For a TCP connection, what it knows about its path.
     pub tcp: Option<Tcp>,
     /// For a record of TIME-WAIT, how long it stays yet (RFC 9293 section 3.6.1).
@@ -289,6 +292,7 @@ impl Engine {
             recv_queue: 0,
             send_queue: 0,
             listening: None,
+            packet: self.packet_binding(id).ok(),
             tcp: None,
             expires_in: None,
         };
@@ -332,6 +336,7 @@ impl Engine {
             recv_queue: 0,
             send_queue: 0,
             listening: None,
+            packet: None,
             tcp: None,
             expires_in: Some(expires - now),
         })

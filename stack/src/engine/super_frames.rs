@@ -13,6 +13,7 @@ use crate::link::split::split;
 use crate::link::{Frame, MAX_DATAGRAMS, MAX_SUPER_FRAME, SegmentKind, Segmentation};
 use crate::net::ip::{self, Marks};
 use crate::net::{checksum, ethernet};
+use crate::raw::Summing;
 use crate::time::Instant;
 
 /// Length of the UDP header.
@@ -54,8 +55,10 @@ impl Engine {
         fill: impl FnOnce(&mut [u8]),
     ) -> Frame {
         let Outgoing { hop, source, destination, protocol, .. } = packet;
-        let partial = size.is_some() || self.interfaces[hop.interface.0 as usize].offload;
-        let mut frame = self.make_summed(packet, marks, len, partial && protocol == checksum::UDP, fill);
+        let partial = (size.is_some() || self.interfaces[hop.interface.0 as usize].offload)
+            && protocol == checksum::UDP
+            && marks.summing == Summing::OfProtocol;
+        let mut frame = self.make_summed(packet, marks, len, partial, fill);
         if let Some(size) = size {
             let headers = ethernet::HEADER_LEN + ip::header_len(destination) + UDP_HEADER;
             frame.segmentation = Some(Segmentation {

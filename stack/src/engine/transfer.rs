@@ -114,7 +114,8 @@ impl Engine {
         own: &DatagramOptions,
     ) -> Result<usize, Error> {
         let endpoint = self.endpoint_mut(id)?;
-        let (family, v6_only) = (endpoint.family, endpoint.options.v6_only);
+        let (family, kind) = (endpoint.family, endpoint.kind);
+        let v6_only = endpoint.is_v6_only();
         let Role::Datagram(datagram) = &endpoint.role else { return self.send(now, id, data) };
         if datagram.write_shutdown {
             return Err(Error::BrokenPipe);
@@ -122,12 +123,15 @@ impl Engine {
         if let Some(error) = endpoint.error.take() {
             return Err(error);
         }
+        if matches!(kind, Kind::Packet(_)) {
+            return self.send_frame(now, id, data, None);
+        }
         let peer = datagram.peer;
         let to = match to {
             Some(to) => with_scope(canonical(family, v6_only, to)?, &to),
             None => peer.ok_or(Error::DestinationRequired)?,
         };
-        if to.port() == 0 && endpoint.kind != Kind::Echo {
+        if to.port() == 0 && kind == Kind::Datagram {
             return Err(Error::Invalid);
         }
         self.bind_if_unbound(id)?;

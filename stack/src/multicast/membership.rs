@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::filter::{Filter, SourceChange, Wish};
 use super::host::Host;
 use super::{igmp, mld};
-use crate::engine::endpoint::EndpointId;
+use crate::engine::endpoint::{EndpointId, Kind};
 use crate::engine::interface::{Interface, LOOPBACK, all_routers, solicited_node};
 use crate::engine::{Engine, Role};
 use crate::error::Error;
@@ -142,7 +142,8 @@ impl Engine {
         via: Via,
         wish: Wish,
     ) -> Result<(), Error> {
-        if !matches!(self.endpoint(id)?.role, Role::Datagram(_)) {
+        let endpoint = self.endpoint(id)?;
+        if !matches!(endpoint.role, Role::Datagram(_)) || matches!(endpoint.kind, Kind::Packet(_)) {
             return Err(Error::NotSupported);
         }
         if !group.is_multicast() {

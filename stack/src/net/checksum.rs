@@ -45,6 +45,16 @@ pub(crate) fn fill(src: IpAddr, dst: IpAddr, protocol: u8, segment: &mut [u8]) {
     segment[at..at + 2].copy_from_slice(&sum.to_be_bytes());
 }
 
+/// Writes the complete checksum of `segment`, with a pseudo-header, at a place that is not the protocol's own.
+pub(crate) fn fill_at(src: IpAddr, dst: IpAddr, protocol: u8, segment: &mut [u8], at: usize) {
+    let Some(field) = segment.get_mut(at..at + 2) else { return };
+    field.fill(0);
+    let sum =
+        !checksum::combine(&[pseudo_header(src, dst, protocol, segment.len()), checksum::data(segment)]);
+    let sum = if sum == 0 && protocol == UDP { 0xffff } else { sum };
+    segment[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+}
+
 /// Writes the folded pseudo-header sum only; the link or the receiver completes or skips the rest.
 pub(crate) fn fill_partial(src: IpAddr, dst: IpAddr, protocol: u8, segment: &mut [u8], offset: usize) {
     let sum = pseudo_header(src, dst, protocol, segment.len());

@@ -170,9 +170,11 @@ impl Engine {
         if saying.error == Error::MessageTooLong {
             self.handle_too_long(now, quoted, &sent, transport, saying.info);
             if sent.protocol == checksum::TCP {
+                self.report_raw(now, &sent, quoted, saying);
                 return;
             }
         }
+        self.report_raw(now, &sent, quoted, saying);
         self.report(now, &sent, transport, saying);
     }
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::extension::{self, Fault, Problem};
 use super::{checksum, ethernet};
+use crate::raw::Summing;
 
 /// Length of an IPv4 header without options.
 pub(crate) const V4_HEADER_LEN: usize = 20;
@@ -237,11 +238,14 @@ pub(crate) struct Marks {
     pub(crate) tos: u8,
     /// Whether routers may cut it; with IPv6 they never do.
     pub(crate) may_be_cut: bool,
+    /// Who writes the checksum of what is behind the header.
+    pub(crate) summing: Summing,
 }
 
 impl Marks {
     /// What is said unless an application says otherwise.
-    pub(crate) const USUAL: Self = Self { ttl: DEFAULT_TTL, tos: 0, may_be_cut: false };
+    pub(crate) const USUAL: Self =
+        Self { ttl: DEFAULT_TTL, tos: 0, may_be_cut: false, summing: Summing::OfProtocol };
 
     /// Writes them into a header that [`emit`] or [`emit_fragment`] wrote. `identification` is for what may be cut
     /// (RFC 6864 section 4.3).

@@ -58,6 +58,10 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         udp_errors,
         udp_bad_checksum,
         udp_overflows,
+        raw_in,
+        raw_overflows,
+        packets_shown,
+        packet_overflows,
     } = snapshot.counters;
     group(f, "Link", &[("InFrames", frames_in), ("OutFrames", frames_out), ("LostFrames", frames_lost)])?;
     let dropped = [
@@ -127,7 +131,9 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         ("RcvbufErrors", udp_overflows),
         ("InCsumErrors", udp_bad_checksum),
     ];
-    group(f, "Udp", &udp)
+    group(f, "Udp", &udp)?;
+    group(f, "Raw", &[("InPackets", raw_in), ("RcvbufErrors", raw_overflows)])?;
+    group(f, "Packet", &[("Frames", packets_shown), ("Drops", packet_overflows)])
 }
 
 /// The kinds of ICMP, as Linux names them on their ways in and out.

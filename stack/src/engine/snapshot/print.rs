@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::{Address, Interface, Neighbour, Origin, Route, Snapshot, Socket, Standing, State, Tcp, counters};
 use crate::engine::calls::wildcard;
-use crate::engine::endpoint::{Family, Kind};
+use crate::engine::endpoint::{Family, Framing, Kind};
 use crate::engine::interface::is_link_local;
 use crate::net::neighbour;
 use crate::net::route::{InterfaceId, RouteKind};
+use crate::packet::{ALL, LinkBinding};
 use crate::tcp::recovery::CongestionControl;
 
 impl Display for Snapshot {
@@ -149,6 +150,9 @@ fn row(snapshot: &Snapshot, socket: &Socket) -> [String; 6] {
         Kind::Datagram => "udp",
         Kind::Echo if socket.local.is_ipv4() => "icmp",
         Kind::Echo => "icmp6",
+        Kind::Raw(_) => "raw",
+        Kind::Packet(Framing::Frames) => "p_raw",
+        Kind::Packet(Framing::Payloads) => "p_dgr",
     };
     // As ss: of a listener, who waits and how many may.
     let queues = match &socket.listening {
@@ -171,14 +175,23 @@ fn row(snapshot: &Snapshot, socket: &Socket) -> [String; 6] {
     if let Some(expires_in) = socket.expires_in {
         last.push_str(&format!("  timer:(timewait,{}sec)", expires_in.as_secs()));
     }
-    [
-        kind.to_owned(),
-        socket.state.to_string(),
-        queues.0.to_string(),
-        queues.1.to_string(),
-        shown(socket.local),
-        last,
-    ]
+    let local = match &socket.packet {
+        Some(bound) => {
+            last = "*".to_owned();
+            link_name(snapshot, bound)
+        }
+        None => shown(socket.local),
+    };
+    [kind.to_owned(), socket.state.to_string(), queues.0.to_string(), queues.1.to_string(), local, last]
+}
+
+/// As `ss -0`: an Ethernet type and an interface, each `*` for all.
+fn link_name(snapshot: &Snapshot, bound: &LinkBinding) -> String {
+    let interface = bound.interface.map_or("*", |interface| snapshot.interface_name(interface));
+    match bound.protocol {
+        ALL => format!("*:{interface}"),
+        protocol => format!("[{protocol:#x}]:{interface}"),
+    }
 }
 
 /// Times in milliseconds and the window in segments, as `ss -i`.
