@@ -87,7 +87,8 @@
 //! | `MSG_MORE` and other flags | `EOPNOTSUPP` |
 //! | poll(2) with nothing but an urgent byte to receive | `IN\|OUT\|PRI`; TCP shows `OUT\|PRI` |
 //! | `POLLPRI`, SIGURG | come with the urgent byte itself, behind what waits in front of it beyond some hundred KB; TCP knows of it earlier |
-//! | signals | do not interrupt a call of this crate that waits |
+//! | a signal while a call waits for a lock of its stack, before it waits for the network | counts as one before the call |
+//! | calls of this crate in a signal handler | may wait for a lock that the interrupted call holds; plain calls do not |
 //! | `FIONREAD` | counts what is in the pair; `TIOCOUTQ` shows the kernel's memory, not bytes |
 //! | bytes in the pair | add up to some hundred KB to the window and to `SO_SNDBUF` for plain calls |
 //! | descriptors | a socket takes two |

@@ -19,7 +19,7 @@ use crate::state::{Phase, Shared};
 use crate::sys::constants::{MSG_CMSG_CLOEXEC, SOCK_CLOEXEC, SOCK_NONBLOCK};
 use crate::table::{self, Socket};
 use crate::transfer::{attempt, would_block};
-use ioth_stack::{Cause, Context, EndpointId, Kind, Pump};
+use ioth_stack::{Cause, Context, EndpointId, Kind, Pump, Waited};
 use rustix::io::{Errno, FdFlags};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -78,7 +78,11 @@ pub(crate) fn accept(socket: &Socket, fd: BorrowedFd<'_>, flags: i32) -> io::Res
         stack.wait(socket.id, shared.settings.recv_deadline(), |cx| step(cx, socket, fd, flags, true));
     shared.waiting.fetch_sub(1, Relaxed);
     stack.run(|cx| cx.pump_later(socket.id));
-    result.unwrap_or_else(|| fail(Errno::AGAIN))
+    match result {
+        Waited::Done(result) => result,
+        Waited::TimedOut => fail(Errno::AGAIN),
+        Waited::Interrupted => fail(Errno::INTR),
+    }
 }
 
 /// accept4(2) where the engine is out of reach: takes what is in the pair.

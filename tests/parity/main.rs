@@ -21,6 +21,7 @@ mod multicast;
 mod options;
 mod readiness;
 mod sharing;
+mod signals;
 mod sockets;
 mod streams;
 mod sys;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         ip_options::tests(),
         icmp_errors::tests(),
         sharing::tests(),
+        signals::tests(),
         multicast::tests(),
     ];
     ioth_tests::netns::run(tests.concat())
