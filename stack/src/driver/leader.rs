@@ -146,7 +146,7 @@ impl Shared {
         signals: &mut Signals,
         restarts: bool,
     ) -> bool {
-        let waiting = signals.turn(std::mem::take(&mut core.watch.told));
+        let waiting = signals.turn(&mut core.watch);
         let mut interrupted = Self::let_in(core, waiting, signals, restarts);
         // Looking lets go of the lock: what is awaited may have come meanwhile.
         if !interrupted
@@ -218,8 +218,9 @@ impl Shared {
     ) -> bool {
         let follower = Arc::new(Follower::default());
         core.followers.entry(id).or_default().push(Arc::clone(&follower));
-        signals.block();
-        let mut interrupted = Self::let_in(core, signals.turn(false), signals, restarts);
+        signals.guard(&mut core.watch);
+        let waiting = signals.turn(&mut core.watch);
+        let mut interrupted = Self::let_in(core, waiting, signals, restarts);
         while core.led
             && !follower.is_woken()
             && !interrupted

@@ -1,8 +1,8 @@
 //! Signals while a caller leads. epoll_wait(2) comes back from every handler, whether it has `SA_RESTART` or not, so
 //! that is found out here, and none may run where it would not be noticed.
 //!
-//! A wait that finds what it wants without a sleep costs nothing: signals are blocked from the first sleep or the second
-//! turn of a call on. What comes before counts as if it had come before the call. From then on they are let in only
+//! A process without handlers pays nothing, nor does a wait that finds what it wants without a sleep. Otherwise signals
+//! are blocked from the first sleep or the second turn of a call on. What comes before counts as if it had come before the call. From then on they are let in only
 //! while it sleeps and, when it is too busy to, once in a millisecond. Where handlers of both kinds are installed, those
 //! with `SA_RESTART` stay out of the sleep, too, and wake it by a descriptor (signalfd(2)): what interrupts it then is
 //! one without.
@@ -92,11 +92,12 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Begins a turn. From the second one on, gives the signals that wait to be let in, now and then; `told`: some do.
-    pub(super) fn turn(&mut self, told: bool) -> Set {
+    /// Begins a turn. From the second one on, gives the signals that wait to be let in, now and then.
+    pub(super) fn turn(&mut self, watch: &mut Watch) -> Set {
         if std::mem::replace(&mut self.begun, true) {
-            self.block();
+            self.guard(watch);
         }
+        let told = std::mem::take(&mut watch.told);
         if !told && self.looked.is_some_and(|at| at.elapsed() < LOOKS) {
             return Set::default();
         }
@@ -110,9 +111,16 @@ impl Signals {
         signal::pending().and(signal::ALL).without(before)
     }
 
-    /// Blocks them all, until the call ends or they are unblocked. Gives those that were before.
-    pub(super) fn block(&mut self) -> Set {
-        *self.before.get_or_insert_with(|| signal::block(signal::ALL))
+    /// Blocks them all if any has a handler.
+    pub(super) fn guard(&mut self, watch: &mut Watch) {
+        if watch.handlers() != Handlers::default() {
+            self.block();
+        }
+    }
+
+    /// Blocks them all, until the call ends or they are unblocked.
+    pub(super) fn block(&mut self) {
+        self.before.get_or_insert_with(|| signal::block(signal::ALL));
     }
 
     pub(super) const fn are_blocked(&self) -> bool {
@@ -134,13 +142,14 @@ impl Signals {
         }
     }
 
-    /// Prepares a sleep: gives the signals that are to be blocked during it.
-    pub(super) fn mask(&mut self, watch: &mut Watch, epoll: &OwnedFd, runtime: &Runtime) -> Set {
-        let before = self.block();
+    /// Prepares a sleep: gives the signals that are to be blocked during it, if not those that are.
+    pub(super) fn mask(&mut self, watch: &mut Watch, epoll: &OwnedFd, runtime: &Runtime) -> Option<Set> {
+        self.guard(watch);
+        let before = self.before?;
         let Handlers { restarting, interrupting } = watch.handlers();
         let outside = if interrupting.is_empty() { Set::default() } else { restarting.without(before) };
         let told = !outside.is_empty() && watch.arm(epoll, runtime, outside);
-        if told { before.or(outside) } else { before }
+        Some(if told { before.or(outside) } else { before })
     }
 
     /// A handler ran while it slept, or the process was stopped and goes on. Says whether the call ends; `restarts`: a

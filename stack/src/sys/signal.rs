@@ -128,12 +128,12 @@ fn change(how: libc::c_int, set: Set) -> Set {
     before
 }
 
-/// epoll_pwait2(2): waits with this mask of signals.
+/// epoll_pwait2(2): waits, with this mask of signals instead of the thread's.
 pub(crate) fn wait<'a>(
     epoll: impl AsFd,
     room: &'a mut [MaybeUninit<Event>],
     timeout: Option<&Timespec>,
-    mask: Set,
+    mask: Option<Set>,
 ) -> rustix::io::Result<&'a mut [Event]> {
     const { assert!(size_of::<Event>() == size_of::<libc::epoll_event>()) };
     let timeout = timeout.map(|time| libc::timespec { tv_sec: time.tv_sec, tv_nsec: time.tv_nsec });
@@ -146,7 +146,7 @@ pub(crate) fn wait<'a>(
             room.as_mut_ptr(),
             room.len(),
             timeout.as_ref().map_or(ptr::null(), ptr::from_ref),
-            &raw const mask,
+            mask.as_ref().map_or(ptr::null(), ptr::from_ref),
             size_of::<Set>(),
         )
     };
