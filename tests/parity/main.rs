@@ -19,6 +19,7 @@ mod messages;
 mod mixes;
 mod multicast;
 mod options;
+mod processes;
 mod readiness;
 mod sharing;
 mod signals;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         streams::tests(),
         endings::tests(),
         options::tests(),
+        processes::tests(),
         tcp_options::tests(),
         readiness::tests(),
         copies::tests(),
