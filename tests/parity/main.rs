@@ -76,5 +76,5 @@ fn main() -> ExitCode {
         signals::tests(),
         multicast::tests(),
     ];
-    ioth_tests::netns::run(tests.concat())
+    ioth_tests::netns::run_then(tests.concat(), world::Hosts::end)
 }
