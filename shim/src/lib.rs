@@ -71,7 +71,6 @@
 //! | plain write(2) on a listener | waits; TCP says `EPIPE` |
 //! | plain close(2) | takes effect a moment later: until then the address is in use; does not wait for `SO_LINGER` |
 //! | close(2) while a connect that did not wait is undecided | it goes on until it is decided, and keeps its port |
-//! | bind(2) once more after a connect was refused | `EINVAL` |
 //! | bind(2) of a stream socket to a broadcast or multicast address | `EADDRNOTAVAIL` |
 //! | a segment that arrives for port 0 | is dropped; Linux answers with a reset |
 //! | `socket(AF_INET, SOCK_PACKET)` | the obsolete type is refused |
