@@ -163,7 +163,7 @@ impl Shared {
                 tv_nsec: left.subsec_nanos().into(),
             });
             let mut events = [MaybeUninit::uninit(); EVENTS];
-            let mask = signals.mask(&mut core.watch, &self.epoll, &self.runtime);
+            let mask = signals.mask(&mut core.watch, started, &self.epoll, &self.runtime);
             core.asleep = true;
             let ready =
                 MutexGuard::unlocked(core, || signal::wait(&self.epoll, &mut events, timeout.as_ref(), mask));
@@ -218,7 +218,7 @@ impl Shared {
     ) -> bool {
         let follower = Arc::new(Follower::default());
         core.followers.entry(id).or_default().push(Arc::clone(&follower));
-        signals.guard(&mut core.watch);
+        signals.guard(&mut core.watch, Instant::now());
         let waiting = signals.turn(&mut core.watch);
         let mut interrupted = Self::let_in(core, waiting, signals, restarts);
         while core.led

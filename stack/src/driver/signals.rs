@@ -36,8 +36,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    fn handlers(&mut self) -> Handlers {
-        if self.looked.is_none_or(|at| at.elapsed() > BELIEVED) {
+    fn handlers(&mut self, now: Instant) -> Handlers {
+        if self.looked.is_none_or(|at| now.saturating_duration_since(at) > BELIEVED) {
             self.look();
         }
         self.handlers
@@ -95,7 +95,7 @@ impl Signals {
     /// Begins a turn. From the second one on, gives the signals that wait to be let in, now and then.
     pub(super) fn turn(&mut self, watch: &mut Watch) -> Set {
         if std::mem::replace(&mut self.begun, true) {
-            self.guard(watch);
+            self.guard(watch, Instant::now());
         }
         let told = std::mem::take(&mut watch.told);
         if !told && self.looked.is_some_and(|at| at.elapsed() < LOOKS) {
@@ -112,8 +112,8 @@ impl Signals {
     }
 
     /// Blocks them all if any has a handler.
-    pub(super) fn guard(&mut self, watch: &mut Watch) {
-        if watch.handlers() != Handlers::default() {
+    pub(super) fn guard(&mut self, watch: &mut Watch, now: Instant) {
+        if watch.handlers(now) != Handlers::default() {
             self.block();
         }
     }
@@ -143,10 +143,16 @@ impl Signals {
     }
 
     /// Prepares a sleep: gives the signals that are to be blocked during it, if not those that are.
-    pub(super) fn mask(&mut self, watch: &mut Watch, epoll: &OwnedFd, runtime: &Runtime) -> Option<Set> {
-        self.guard(watch);
+    pub(super) fn mask(
+        &mut self,
+        watch: &mut Watch,
+        now: Instant,
+        epoll: &OwnedFd,
+        runtime: &Runtime,
+    ) -> Option<Set> {
+        self.guard(watch, now);
         let before = self.before?;
-        let Handlers { restarting, interrupting } = watch.handlers();
+        let Handlers { restarting, interrupting } = watch.handlers;
         let outside = if interrupting.is_empty() { Set::default() } else { restarting.without(before) };
         let told = !outside.is_empty() && watch.arm(epoll, runtime, outside);
         Some(if told { before.or(outside) } else { before })
