@@ -18,6 +18,8 @@ fn main() -> ExitCode {
         echo_server,
         fork_server_with_processes,
         fork_server_with_threads,
+        prefork_on_both,
+        inet_d_on_both,
         http_client_of_a_web_server,
         http_server_for_curl,
         udp_chat_of_two_peers,
@@ -143,6 +145,58 @@ fn fork_server_with_processes(net: &Net) -> Result<()> {
 
 fn fork_server_with_threads(net: &Net) -> Result<()> {
     fork_server(net, "--threads")
+}
+
+fn prefork_on_both(net: &Net) -> Result<()> {
+    with_red(net)?;
+    for (stack, address) in [(RED, "10.0.0.2:7777"), ("kernel", "10.0.0.1:7777"), (RED, "[fd00::2]:7777")] {
+        let server =
+            net.start(&format!("{} --stack {stack} --listen '{address}' --each 5", program!("prefork")))?;
+        server.wait_for_line("listening on")?;
+        let mut answers = Vec::new();
+        for number in 0..20 {
+            let text = format!("number {number}");
+            let answer = converse(address, text.as_bytes())?;
+            ensure!(answer.ends_with(&text), "{answer}");
+            answers.push(answer.split(':').next().map(str::to_owned));
+        }
+        server.wait()?;
+        answers.sort();
+        ensure!(answers.chunk_by(|a, b| a == b).all(|worker| worker.len() == 5), "{answers:?}");
+    }
+    Ok(())
+}
+
+fn inet_d_on_both(net: &Net) -> Result<()> {
+    with_red(net)?;
+    for (stack, address) in [(RED, "10.0.0.2:7777"), ("kernel", "10.0.0.1:7777"), (RED, "[fd00::2]:7777")] {
+        let inet_d = format!("{} --stack {stack} --listen '{address}'", program!("inet_d"));
+        let server = net.start(&format!("{inet_d} --count 3"))?;
+        server.wait_for_line("listening on")?;
+        for length in [1, 5000, 1_000_000] {
+            let text = "x".repeat(length);
+            thread::scope(|scope| -> Result<()> {
+                // What cat sends back does not wait until all of it is sent.
+                let mut stream = TcpStream::connect(address)?;
+                let mut writer = stream.try_clone()?;
+                let sent = scope.spawn(move || {
+                    writer.write_all("x".repeat(length).as_bytes())?;
+                    writer.shutdown(Shutdown::Write)
+                });
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer)?;
+                sent.join().expect("no panic")?;
+                ensure!(answer == text, "{} of {length} came back", answer.len());
+                Ok(())
+            })?;
+        }
+        server.wait()?;
+        let server = net.start(&format!("{inet_d} --count 1 -- tr a-z A-Z"))?;
+        server.wait_for_line("listening on")?;
+        ensure!(converse(address, b"said")? == "SAID");
+        server.wait()?;
+    }
+    Ok(())
 }
 
 fn http_client_of_a_web_server(net: &Net) -> Result<()> {

@@ -7,7 +7,7 @@ use crate::pair::is_nonblocking;
 use crate::plain;
 use crate::state::Phase;
 use crate::table::Socket;
-use ioth_stack::{Context, Error, Family, Kind};
+use ioth_stack::{Context, Error, Family, Kind, Waited};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use std::io;
@@ -47,8 +47,16 @@ pub(crate) fn connect(
         Patience::OfDescriptor => socket.shared.settings.send_deadline(),
         Patience::Until(deadline) => Some(deadline),
     };
-    let decided = stack.wait(socket.id, deadline, |cx| look(cx, socket));
-    decided.unwrap_or_else(|| stack.run(|cx| give_up(cx, socket, fd, patience)))
+    loop {
+        let result = match (stack.wait(socket.id, deadline, |cx| look(cx, socket)), patience) {
+            (Waited::Done(result), _) => return result,
+            // Who gives it a time has it whole, as the standard library.
+            (Waited::Interrupted, Patience::Until(_)) => continue,
+            (Waited::Interrupted, _) => Errno::INTR,
+            (Waited::TimedOut, _) => Errno::INPROGRESS,
+        };
+        return stack.run(|cx| give_up(cx, socket, fd, patience, result));
+    }
 }
 
 /// Checks the family as Linux does; an IPv4 address for an IPv6 datagram socket becomes a mapped one.
@@ -109,7 +117,7 @@ fn begin(
                 shared.set_phase(Phase::Awaited);
                 return None;
             }
-            Some(leave_filled(cx, socket, fd))
+            Some(leave_filled(cx, socket, fd, Errno::INPROGRESS))
         }
         Err(error) => Some(Err(error.into())),
     }
@@ -147,14 +155,23 @@ fn look(cx: &mut Context<'_>, socket: &Socket) -> Outcome {
 }
 
 /// The caller's patience is over before the connect is decided.
-fn give_up(cx: &mut Context<'_>, socket: &Socket, fd: BorrowedFd<'_>, patience: Patience) -> io::Result<()> {
+fn give_up(
+    cx: &mut Context<'_>,
+    socket: &Socket,
+    fd: BorrowedFd<'_>,
+    patience: Patience,
+    result: Errno,
+) -> io::Result<()> {
     if let Some(decided) = look(cx, socket) {
         return decided;
     }
     match patience {
         Patience::Until(_) => fail(Errno::TIMEDOUT),
         // As Linux: it goes on in the background.
-        Patience::OfDescriptor if socket.shared.phase() == Phase::Awaited => leave_filled(cx, socket, fd),
+        Patience::OfDescriptor if socket.shared.phase() == Phase::Awaited => {
+            leave_filled(cx, socket, fd, result)
+        }
+        Patience::OfDescriptor if result == Errno::INTR => fail(Errno::INTR),
         Patience::OfDescriptor => fail(Errno::ALREADY),
     }
 }
@@ -166,12 +183,13 @@ fn established(cx: &mut Context<'_>, socket: &Socket) {
     cx.pump_later(socket.id);
 }
 
-fn leave_filled(cx: &mut Context<'_>, socket: &Socket, fd: BorrowedFd<'_>) -> io::Result<()> {
+/// Leaves the connect to itself, and says so with `result`.
+fn leave_filled(cx: &mut Context<'_>, socket: &Socket, fd: BorrowedFd<'_>, result: Errno) -> io::Result<()> {
     let shared = &socket.shared;
     connecting::fill(fd, shared)?;
     shared.set_phase(Phase::Filled);
     shared.uncollected.store(true, Relaxed);
     // It may be decided already: on the loopback interface, for one.
     cx.pump(socket.id);
-    fail(Errno::INPROGRESS)
+    fail(result)
 }

@@ -17,7 +17,7 @@ use crate::pump::Left;
 use crate::state::{Phase, Shared};
 use crate::sys::constants::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC};
 use crate::table::{self, Socket};
-use crate::transfer::{Step, attempt, leave, receive_with, wait, would_block};
+use crate::transfer::{Step, attempt, decision, leave, receive_with, wait, would_block};
 use ioth_stack::link::MAX_SUPER_FRAME;
 use ioth_stack::{
     Arrival, Attachment, Cause, Context, DatagramOptions, EndpointId, Error, Kind, Pump, ReceivedError,
@@ -64,9 +64,8 @@ pub(crate) fn receive(
     flags: i32,
 ) -> io::Result<Taken> {
     match receive_with(socket, |cx, waited| receive_step(cx, socket, fd, buffer, flags, waited))? {
-        Some(Step::Done(result)) => result,
-        None => fail(Errno::AGAIN),
-        Some(Step::Plain | Step::Wait) => receive_plain(&socket.shared, fd, buffer, flags),
+        Step::Done(result) => result,
+        Step::Plain | Step::Wait => receive_plain(&socket.shared, fd, buffer, flags),
     }
 }
 
@@ -197,12 +196,10 @@ pub(crate) fn transmit(
     };
     let first = stack.run(step);
     let step = match first {
-        Step::Wait => stack
-            .wait(socket.id, shared.settings.send_deadline(), |cx| match step(cx) {
-                Step::Wait => None,
-                step => Some(step),
-            })
-            .unwrap_or_else(|| Step::Done(fail(Errno::AGAIN))),
+        Step::Wait => decision(stack.wait(socket.id, shared.settings.send_deadline(), |cx| match step(cx) {
+            Step::Wait => None,
+            step => Some(step),
+        })),
         step => step,
     };
     match step {

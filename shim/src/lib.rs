@@ -81,7 +81,6 @@
 //! | plain write(2) on a listener | waits; TCP says `EPIPE` |
 //! | plain close(2) | takes effect a moment later: until then the address is in use; does not wait for `SO_LINGER` |
 //! | close(2) while a connect that did not wait is undecided | it goes on until it is decided, and keeps its port |
-//! | bind(2) once more after a connect was refused | `EINVAL` |
 //! | bind(2) of a stream socket to a broadcast or multicast address | `EADDRNOTAVAIL` |
 //! | a segment that arrives for port 0 | is dropped; Linux answers with a reset |
 //! | `socket(AF_INET, SOCK_PACKET)` | the obsolete type is refused |
@@ -97,7 +96,8 @@
 //! | `MSG_MORE` and other flags | `EOPNOTSUPP` |
 //! | poll(2) with nothing but an urgent byte to receive | `IN\|OUT\|PRI`; TCP shows `OUT\|PRI` |
 //! | `POLLPRI`, SIGURG | come with the urgent byte itself, behind what waits in front of it beyond some hundred KB; TCP knows of it earlier |
-//! | signals | do not interrupt a call of this crate that waits |
+//! | a signal while a call waits for a lock of its stack, before it waits for the network | counts as one before the call |
+//! | calls of this crate in a signal handler | may wait for a lock that the interrupted call holds; plain calls do not |
 //! | `FIONREAD` | counts what is in the pair; `TIOCOUTQ` shows the kernel's memory, not bytes |
 //! | bytes in the pair | add up to some hundred KB to the window and to `SO_SNDBUF` for plain calls |
 //! | descriptors | a socket takes two |

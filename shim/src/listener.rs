@@ -19,7 +19,7 @@ use crate::state::{Phase, Shared};
 use crate::sys::constants::{MSG_CMSG_CLOEXEC, SOCK_CLOEXEC, SOCK_NONBLOCK};
 use crate::table::{self, Socket};
 use crate::transfer::{attempt, would_block};
-use ioth_stack::{Cause, Context, EndpointId, Kind, Pump};
+use ioth_stack::{Cause, Context, EndpointId, Kind, Pump, Waited};
 use rustix::io::{Errno, FdFlags};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -78,7 +78,11 @@ pub(crate) fn accept(socket: &Socket, fd: BorrowedFd<'_>, flags: i32) -> io::Res
         stack.wait(socket.id, shared.settings.recv_deadline(), |cx| step(cx, socket, fd, flags, true));
     shared.waiting.fetch_sub(1, Relaxed);
     stack.run(|cx| cx.pump_later(socket.id));
-    result.unwrap_or_else(|| fail(Errno::AGAIN))
+    match result {
+        Waited::Done(result) => result,
+        Waited::TimedOut => fail(Errno::AGAIN),
+        Waited::Interrupted => fail(Errno::INTR),
+    }
 }
 
 /// accept4(2) where the engine is out of reach: takes what is in the pair.
@@ -91,7 +95,28 @@ pub(crate) fn accept_plain(
     if shared.phase() != Phase::Listening {
         return fail(Errno::INVAL);
     }
-    take(fd, flags, RecvFlags::empty())
+    loop {
+        // As Linux: the descriptor first, so that it is there however long the call waits.
+        let room = Room::new(fd)?;
+        recv(fd, &mut [0; 1][..], RecvFlags::PEEK)?;
+        match take(room, fd, flags) {
+            // Another process was faster.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !is_nonblocking(fd) => {}
+            accepted => return accepted,
+        }
+    }
+}
+
+/// A number for a descriptor that is about to come. Without one the kernel would drop the descriptor in a message, and with
+/// it the connection.
+struct Room {
+    _number: OwnedFd,
+}
+
+impl Room {
+    fn new(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        Ok(Self { _number: rustix::io::fcntl_dupfd_cloexec(fd, 0)? })
+    }
 }
 
 fn check(shared: &Shared, flags: i32) -> io::Result<()> {
@@ -114,7 +139,8 @@ fn step(
         return Some(fail(Errno::INVAL));
     }
     if shared.held.load(Relaxed) > 0 {
-        match take(fd, flags, RecvFlags::DONTWAIT) {
+        let taken = Room::new(fd).and_then(|room| take(room, fd, flags));
+        match taken {
             Ok(accepted) => {
                 shared.took(1, false);
                 shared.set_direct(false);
@@ -151,7 +177,11 @@ fn step(
     }
     let nonblocking = is_nonblocking(fd);
     shared.nonblocking.store(nonblocking, Relaxed);
-    nonblocking.then(|| fail(Errno::AGAIN))
+    // As Linux: without a descriptor left it fails before it waits.
+    match Room::new(fd) {
+        Err(error) => Some(Err(error)),
+        Ok(_) => nonblocking.then(|| fail(Errno::AGAIN)),
+    }
 }
 
 /// Takes a connection from the engine. The pair comes first: without descriptors left the connection
@@ -172,8 +202,8 @@ fn accept_direct(
     Ok((fd, accepted.peer, joined))
 }
 
-/// Takes a record and its descriptor from the pair.
-fn take(fd: BorrowedFd<'_>, flags: i32, how: RecvFlags) -> io::Result<(OwnedFd, SocketAddr)> {
+/// Takes a record and its descriptor from the pair, without waiting.
+fn take(room: Room, fd: BorrowedFd<'_>, flags: i32) -> io::Result<(OwnedFd, SocketAddr)> {
     let mut record = [0; address::LEN];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -182,7 +212,10 @@ fn take(fd: BorrowedFd<'_>, flags: i32, how: RecvFlags) -> io::Result<(OwnedFd, 
     } else {
         RecvFlags::from_bits_retain(MSG_CMSG_CLOEXEC.cast_unsigned())
     };
-    let message = recvmsg(fd, &mut [IoSliceMut::new(&mut record)], &mut control, how | cloexec)?;
+    // The next descriptor of this process gets its number, unless another thread is faster.
+    drop(room);
+    let how = RecvFlags::DONTWAIT | cloexec;
+    let message = recvmsg(fd, &mut [IoSliceMut::new(&mut record)], &mut control, how)?;
     let descriptor = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut rights) => rights.next(),
         _ => None,
@@ -197,7 +230,7 @@ fn take(fd: BorrowedFd<'_>, flags: i32, how: RecvFlags) -> io::Result<(OwnedFd, 
             }
             Ok((descriptor, peer))
         }
-        // The kernel had no descriptor left to give: that connection is lost, as after a crash.
+        // Another thread took the number: that connection is lost, as after a crash.
         (_, _, None) => fail(Errno::MFILE),
         (_, None, _) => fail(Errno::INVAL),
     }
@@ -307,12 +340,14 @@ mod tests {
         let copy = pair.application.try_clone().expect("descriptors");
         for (turn, (cookie, peer)) in cookies.into_iter().enumerate() {
             let from = if turn % 2 == 0 { &pair.application } else { &copy };
-            let (fd, from) = take(from.as_fd(), SOCK_NONBLOCK, RecvFlags::DONTWAIT).expect("a connection");
+            let (fd, from) = take(Room::new(from.as_fd()).expect("descriptors"), from.as_fd(), SOCK_NONBLOCK)
+                .expect("a connection");
             assert_eq!((sockopt::socket_cookie(&fd).expect("a socket"), from), (cookie, peer));
             assert!(is_nonblocking(&fd));
             assert_eq!(rustix::io::fcntl_getfd(&fd).expect("open"), FdFlags::empty());
         }
-        let error = take(copy.as_fd(), 0, RecvFlags::DONTWAIT).expect_err("nothing is left");
+        let error = take(Room::new(copy.as_fd()).expect("descriptors"), copy.as_fd(), 0)
+            .expect_err("nothing is left");
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -15,7 +15,7 @@ use crate::state::{Phase, Shared};
 use crate::sys::constants::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_WAITALL};
 use crate::table::Socket;
 use crate::urgent;
-use ioth_stack::{Context, Error, Stack};
+use ioth_stack::{Context, Error, Stack, Waited};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv, send};
 use std::io;
@@ -65,24 +65,23 @@ pub(crate) fn receive(
     let step =
         receive_with(socket, |cx, waited| receive_step(cx, socket, fd, buffer, flags, &mut got, waited))?;
     match step {
-        Some(Step::Done(result)) => result,
-        _ if got > 0 => Ok(got),
-        None => fail(Errno::AGAIN),
-        Some(Step::Plain | Step::Wait) => plain::receive(&socket.shared, fd, buffer, flags),
+        Step::Done(Err(_)) | Step::Plain | Step::Wait if got > 0 => Ok(got),
+        Step::Done(result) => result,
+        Step::Plain | Step::Wait => plain::receive(&socket.shared, fd, buffer, flags),
     }
 }
 
 /// Tries to receive with `step`, which is told whether it waited before, and waits for the endpoint as long
-/// as that says so. `None` when `SO_RCVTIMEO` has passed.
+/// as that says so: `EAGAIN` when `SO_RCVTIMEO` has passed, `EINTR` after a signal that ends it.
 pub(crate) fn receive_with<T>(
     socket: &Socket,
     mut step: impl FnMut(&mut Context<'_>, bool) -> Step<T>,
-) -> io::Result<Option<Step<T>>> {
+) -> io::Result<Step<T>> {
     let shared = &socket.shared;
     let stack = socket.home.reach()?;
     match attempt(stack, Step::would_block, |cx| step(cx, false)) {
         Step::Wait => {}
-        step => return Ok(Some(step)),
+        step => return Ok(step),
     }
     shared.waiting.fetch_add(1, Relaxed);
     let decided = stack.wait(socket.id, shared.settings.recv_deadline(), |cx| match step(cx, true) {
@@ -93,11 +92,20 @@ pub(crate) fn receive_with<T>(
             Some(step)
         }
     });
-    if decided.is_none() {
+    if !matches!(decided, Waited::Done(_)) {
         shared.waiting.fetch_sub(1, Relaxed);
         stack.run(|cx| cx.pump(socket.id));
     }
-    Ok(decided)
+    Ok(decision(decided))
+}
+
+/// What a wait came to: `EAGAIN` when the time is over, `EINTR` after a signal that ends it.
+pub(crate) fn decision<T>(waited: Waited<Step<T>>) -> Step<T> {
+    match waited {
+        Waited::Done(step) => step,
+        Waited::TimedOut => Step::Done(fail(Errno::AGAIN)),
+        Waited::Interrupted => Step::Done(fail(Errno::INTR)),
+    }
 }
 
 /// One try to receive, under the lock. `got` counts what earlier tries of the call put into `buffer`.
@@ -159,6 +167,7 @@ fn receive_step(
     }
     let enough = *got > 0 && (flags & MSG_WAITALL == 0 || *got == buffer.len());
     if !enough && over.is_none() {
+        cx.restarts = *got == 0;
         match wait(shared, fd, flags) {
             Step::Wait => return Step::Wait,
             step if *got == 0 => return step,
@@ -231,18 +240,18 @@ pub(crate) fn transmit(socket: &Socket, fd: BorrowedFd<'_>, data: &[u8], flags: 
     let stack = socket.home.reach()?;
     let mut sent = 0;
     let first = attempt(stack, Step::would_block, |cx| transmit_step(cx, socket, fd, data, flags, &mut sent));
-    let step = match first {
-        Step::Wait => stack
-            .wait(socket.id, shared.settings.send_deadline(), |cx| {
+    let step =
+        match first {
+            Step::Wait => decision(stack.wait(socket.id, shared.settings.send_deadline(), |cx| {
                 match transmit_step(cx, socket, fd, data, flags, &mut sent) {
                     Step::Wait => None,
                     step => Some(step),
                 }
-            })
-            .unwrap_or_else(|| Step::Done(if sent > 0 { Ok(sent) } else { fail(Errno::AGAIN) })),
-        step => step,
-    };
+            })),
+            step => step,
+        };
     match step {
+        Step::Done(Err(_)) if sent > 0 => Ok(sent),
         Step::Done(result) => plain::signal_broken_pipe(result, flags),
         Step::Plain if sent > 0 => Ok(sent),
         Step::Plain | Step::Wait => plain::transmit(shared, fd, data, flags),
@@ -294,6 +303,7 @@ fn transmit_step(
     if *sent == data.len() {
         return Step::Done(Ok(*sent));
     }
+    cx.restarts = *sent == 0;
     match wait::<usize>(shared, fd, flags) {
         Step::Wait => Step::Wait,
         // The rest goes into the pair, so that it is the pair being full that clears POLLOUT.

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::config::{Config, InterfaceConfig};
 use crate::configure::{self, Opened};
 use crate::driver::core::Shared;
-use crate::driver::{Context, Runtime};
+use crate::driver::{Context, Runtime, Waited};
 use crate::engine::endpoint::{Family, Kind};
 use crate::engine::{Engine, InterfaceSettings};
 use crate::link::capture::Capture;
@@ -129,7 +129,12 @@ impl Stack {
             id
         });
         let ready = |context: &mut Context<'_>| unready(context.engine).is_none().then_some(());
-        let ready = self.wait(watcher, Some(deadline), ready);
+        let ready = loop {
+            match self.wait(watcher, Some(deadline), ready) {
+                Waited::Interrupted => {}
+                waited => break waited.done(),
+            }
+        };
         let missing = self.run(|context| {
             context.engine.close(context.now, watcher);
             unready(context.engine)

@@ -45,9 +45,9 @@
 //!     Err(Error::InProgress) => None,
 //!     result => Some(result),
 //! });
-//! assert_eq!(connected, Some(Ok(())));
+//! assert_eq!(connected.done(), Some(Ok(())));
 //! let accepted = blue.wait(listener, None, |context| context.engine.accept(listener).ok());
-//! assert_eq!(accepted.map(|accepted| accepted.peer.ip()), Some([10, 0, 0, 1].into()));
+//! assert_eq!(accepted.done().map(|accepted| accepted.peer.ip()), Some([10, 0, 0, 1].into()));
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
@@ -77,7 +77,7 @@ pub mod vnl;
 
 pub use builder::Builder;
 pub use config::Config;
-pub use driver::{Attachment, Cause, Context, Pump, Runtime};
+pub use driver::{Attachment, Cause, Context, Pump, Runtime, Waited};
 pub use engine::address::{Assignment, Origin, Standing};
 pub use engine::configuration::Teller;
 pub use engine::endpoint::{

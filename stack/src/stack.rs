@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::builder::Builder;
 use crate::config::Config;
 use crate::driver::core::Shared;
-use crate::driver::{Context, Message, Runtime};
+use crate::driver::{Context, Message, Runtime, Waited};
 use crate::engine::endpoint::EndpointId;
 use crate::engine::snapshot::Snapshot;
 use crate::error::Error;
@@ -46,13 +46,14 @@ impl Stack {
     }
 
     /// Calls `f` under the lock until it says `Some`, and in between waits for an event of the endpoint `id`,
-    /// running the stack on this thread unless another caller does. `None` when the deadline has passed.
+    /// running the stack on this thread unless another caller does, or until the deadline has passed or a signal
+    /// handler ran after which a blocked call of the kernel would end, too.
     pub fn wait<R>(
         &self,
         id: EndpointId,
         deadline: Option<Instant>,
         f: impl FnMut(&mut Context<'_>) -> Option<R>,
-    ) -> Option<R> {
+    ) -> Waited<R> {
         self.0.shared.wait(id, deadline, f)
     }
 

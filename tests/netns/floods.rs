@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -87,11 +88,13 @@ fn half_open_attempts_from_everywhere(net: &Net) -> Result<()> {
     let stack = net.enter(|| Stack::new("tap://red", "ip=10.0.0.2/24,gw=10.0.0.1"))?;
     net.wait_for_carrier("red")?;
     let listener = TcpListener::bind(&stack, "10.0.0.2:80")?;
-    thread::spawn(move || echo(&listener));
+    let listener = Arc::new(listener);
+    let echoing = Arc::clone(&listener);
+    let server = thread::spawn(move || echo(&echoing));
     let streams = TcpListener::bind(&stack, "10.0.0.2:81")?;
 
     let (arrived, done) = (AtomicU64::new(0), AtomicBool::new(false));
-    thread::scope(|scope| {
+    let result = thread::scope(|scope| {
         scope.spawn(|| {
             net.enter(|| -> Result<()> {
                 let mut stream = std::net::TcpStream::connect("10.0.0.2:81")?;
@@ -112,7 +115,10 @@ fn half_open_attempts_from_everywhere(net: &Net) -> Result<()> {
         let result = measure(net, &arrived);
         done.store(true, Relaxed);
         result
-    })
+    });
+    ioth::shutdown(&*listener, ioth::SHUT_RD)?;
+    server.join().expect("no panic");
+    result
 }
 
 fn measure(net: &Net, arrived: &AtomicU64) -> Result<()> {

@@ -4,6 +4,7 @@ mod advertisements;
 mod configuration;
 mod counters;
 mod dead_hosts;
+mod descriptors;
 mod floods;
 mod groups;
 mod harness;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         configuration::tests(),
         counters::tests(),
         dead_hosts::tests(),
+        descriptors::tests(),
         floods::tests(),
         groups::tests(),
         harness::tests(),

@@ -21,9 +21,11 @@ mod mixes;
 mod multicast;
 mod options;
 mod packet;
+mod processes;
 mod raw;
 mod readiness;
 mod sharing;
+mod signals;
 mod sockets;
 mod streams;
 mod sys;
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         streams::tests(),
         endings::tests(),
         options::tests(),
+        processes::tests(),
         tcp_options::tests(),
         readiness::tests(),
         copies::tests(),
@@ -74,9 +77,10 @@ fn main() -> ExitCode {
         ip_options::tests(),
         icmp_errors::tests(),
         sharing::tests(),
+        signals::tests(),
         multicast::tests(),
         raw::tests(),
         packet::tests(),
     ];
-    ioth_tests::netns::run(tests.concat())
+    ioth_tests::netns::run_then(tests.concat(), world::Hosts::end)
 }

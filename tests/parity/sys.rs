@@ -1,8 +1,11 @@
-//! The calls that no safe binding has: select, the urgent mark and its signal, and a descriptor that is none.
+//! The calls that no safe binding has: select, the urgent mark and its signal, handlers of signals, and a
+//! descriptor that is none.
 #![expect(unsafe_code, reason = "these calls have conditions that only the caller knows")]
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -105,5 +108,70 @@ impl Drop for Urge {
     fn drop(&mut self) {
         // SAFETY: the set is the one that the thread had.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()) };
+    }
+}
+
+/// Gives a signal a handler that counts.
+pub(crate) fn handle(signal: i32, restarts: bool) -> Result<()> {
+    // SAFETY: zeroes are an action without flags and with an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = count as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    action.sa_flags = if restarts { libc::SA_RESTART } else { 0 };
+    // SAFETY: the action lives through the call; its handler adds to an integer and does nothing else.
+    let result = unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
+    ensure!(result == 0, "sigaction: {}", io::Error::last_os_error());
+    Ok(())
+}
+
+thread_local! {
+    static HANDLED: Cell<Option<&'static AtomicUsize>> = const { Cell::new(None) };
+}
+
+extern "C" fn count(_: libc::c_int) {
+    if let Some(handled) = HANDLED.get() {
+        handled.fetch_add(1, Relaxed);
+    }
+}
+
+/// A thread that is sent signals.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    thread: i32,
+    handled: &'static AtomicUsize,
+}
+
+impl Target {
+    /// The calling thread.
+    pub(crate) fn this_thread() -> Self {
+        let handled = Box::leak(Box::default());
+        HANDLED.set(Some(handled));
+        Self { thread: rustix::thread::gettid().as_raw_nonzero().get(), handled }
+    }
+
+    /// Waits until it has slept for a moment.
+    pub(crate) fn wait_until_asleep(&self) -> Result<()> {
+        let mut asleep = 0;
+        while asleep < 10 {
+            let stat = std::fs::read_to_string(format!("/proc/self/task/{}/stat", self.thread))?;
+            let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+            asleep = if state == Some('S') { asleep + 1 } else { 0 };
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Sends it a signal, and waits until the handler has run.
+    pub(crate) fn signal(&self, signal: i32) -> Result<()> {
+        let before = self.handled.load(Relaxed);
+        let process = rustix::process::getpid().as_raw_nonzero().get();
+        // SAFETY: tgkill takes three integers; a thread that has ended is an error.
+        let result = unsafe { libc::syscall(libc::SYS_tgkill, process, self.thread, signal) };
+        ensure!(result == 0, "tgkill: {}", io::Error::last_os_error());
+        let end = std::time::Instant::now() + crate::world::SOON;
+        while self.handled.load(Relaxed) == before {
+            ensure!(std::time::Instant::now() < end, "the handler did not run");
+            std::thread::yield_now();
+        }
+        Ok(())
     }
 }

@@ -258,6 +258,7 @@ const NAMES: &[(Errno, &str)] = &[
     (Errno::DOM, "EDOM"),
     (Errno::FAULT, "EFAULT"),
     (Errno::HOSTUNREACH, "EHOSTUNREACH"),
+    (Errno::INTR, "EINTR"),
     (Errno::INPROGRESS, "EINPROGRESS"),
     (Errno::INVAL, "EINVAL"),
     (Errno::ISCONN, "EISCONN"),

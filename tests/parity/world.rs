@@ -262,6 +262,11 @@ impl Hosts {
         IDLE.lock().expect("nothing panics under it").push(self);
     }
 
+    /// Ends all that are idle.
+    pub(crate) fn end() {
+        IDLE.lock().expect("nothing panics under it").clear();
+    }
+
     /// Makes some.
     pub(crate) fn new() -> Result<Self> {
         let (near, far, tapped) = (Net::new("near")?, Net::new("far")?, Net::new("tapped")?);

@@ -19,9 +19,10 @@
 //!
 //! A test that hangs fails after its time limit; a test that fails shows its networks and its stacks. One that
 //! cannot have what it needs ([`Missing`]) is ignored and says why, and fails where `CI=true` or
-//! `IOTH_REQUIRE_NETNS=1` is set.
+//! `IOTH_REQUIRE_NETNS=1` is set. When all tests have ended well and descriptors are left, the program fails.
 
 mod access;
+mod descriptors;
 mod net;
 mod process;
 mod runner;
@@ -30,4 +31,4 @@ mod sys;
 pub use access::{Missing, need};
 pub use net::Net;
 pub use process::Process;
-pub use runner::{Test, run};
+pub use runner::{Test, run, run_then};

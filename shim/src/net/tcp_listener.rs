@@ -34,8 +34,13 @@ impl TcpListener {
     /// # Errors
     /// As [`accept4`](crate::accept4).
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, peer) = bsd::accept_found(self.0.found(), self.0.fd(), SOCK_CLOEXEC)?;
-        Ok((TcpStream::from(fd), peer))
+        loop {
+            match bsd::accept_found(self.0.found(), self.0.fd(), SOCK_CLOEXEC) {
+                // As the standard library.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                accepted => return accepted.map(|(fd, peer)| (TcpStream::from(fd), peer)),
+            }
+        }
     }
 
     /// The connections, one after the other, without end.

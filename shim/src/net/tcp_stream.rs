@@ -29,8 +29,13 @@ impl TcpStream {
     pub fn connect(stack: &Stack, address: impl ToAddresses) -> io::Result<Self> {
         each(address.to_addresses(|| stack.clone())?, |address| {
             let descriptor = Descriptor::new(stack, address, SOCK_STREAM)?;
-            bsd::connect_found(descriptor.found(), descriptor.fd(), address)?;
-            Ok(Self(descriptor))
+            loop {
+                match bsd::connect_found(descriptor.found(), descriptor.fd(), address) {
+                    // It goes on meanwhile: asked again, it waits.
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    connected => return connected.map(|()| Self(descriptor)),
+                }
+            }
         })
     }
 

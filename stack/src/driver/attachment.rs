@@ -52,6 +52,9 @@ pub struct Context<'a> {
     pub engine: &'a mut Engine,
     /// The time of this call.
     pub now: Instant,
+    /// Whether a call that now waits goes on after a handler with `SA_RESTART`: true at first, and not for one that
+    /// has moved some of its bytes, signal(7).
+    pub restarts: bool,
     pub(super) attachments: &'a mut Attachments,
 }
 
@@ -171,7 +174,8 @@ impl Attachments {
         let Some(mut attachment) = self.slots.get_mut(&id).and_then(|slot| slot.attachment.take()) else {
             return;
         };
-        let result = attachment.pump(id, &mut Context { engine, now, attachments: self }, cause);
+        let result =
+            attachment.pump(id, &mut Context { engine, now, restarts: true, attachments: self }, cause);
         let Some(slot) = self.slots.get_mut(&id).filter(|_| !result.done) else {
             self.slots.remove(&id);
             self.release(attachment);

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
 use slotmap::KeyData;
 
 use super::attachment::{Attachments, Cause, Context};
+use super::follower::Follower;
 use super::runtime::{Message, Runtime};
+use super::signals::{SIGNALS, Watch};
 use crate::engine::endpoint::EndpointId;
 use crate::engine::snapshot::Snapshot;
 use crate::engine::{Engine, InterfaceSettings};
@@ -94,19 +96,14 @@ pub(super) struct Core {
     /// The deadline that the driver knows.
     known_deadline: Option<Instant>,
     pub(super) spin: super::leader::Spin,
+    /// What is known of the handlers of signals.
+    pub(super) watch: Watch,
 }
 
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Core").field("led", &self.led).field("armed", &self.armed).finish_non_exhaustive()
     }
-}
-
-/// A caller that waits while another leads.
-#[derive(Debug, Default)]
-pub(super) struct Follower {
-    pub(super) woken: AtomicBool,
-    pub(super) condition: Condvar,
 }
 
 /// What a visit of the driver found.
@@ -171,6 +168,7 @@ impl Shared {
             led_visits: 0,
             known_deadline: None,
             spin: super::leader::Spin::new(in_process, busy_poll),
+            watch: Watch::default(),
         };
         let id = runtime.next_id();
         let shared = Arc::new(Self {
@@ -495,6 +493,7 @@ impl Drop for Shared {
         }
         let _ = epoll::delete(&self.runtime.outer, &self.epoll);
         let core = self.core.get_mut();
+        core.watch.release(&self.epoll, &self.runtime);
         let mut descriptors = self.runtime.descriptors();
         descriptors.remove(std::os::fd::AsFd::as_fd(&self.epoll));
         descriptors.remove(std::os::fd::AsFd::as_fd(&core.attachments));
@@ -507,7 +506,7 @@ impl Drop for Shared {
 
 impl Core {
     pub(super) fn context(&mut self, now: Instant) -> Context<'_> {
-        Context { engine: &mut self.engine, now, attachments: &mut self.attachments }
+        Context { engine: &mut self.engine, now, restarts: true, attachments: &mut self.attachments }
     }
 
     /// Takes in up to a batch of frames from each link. Says whether there were any.
@@ -575,6 +574,7 @@ impl Core {
                 let id = EndpointId::from(KeyData::from_ffi(token));
                 self.attachments.work.push_back((id, Cause::Descriptor(event.flags)));
             }
+            self.watch.told |= token == SIGNALS.u64();
         }
         !events.is_empty()
     }
@@ -620,8 +620,7 @@ impl Core {
             return;
         }
         for follower in self.followers.get(&id).into_iter().flatten() {
-            follower.woken.store(true, Ordering::Relaxed);
-            follower.condition.notify_one();
+            follower.wake();
         }
     }
 }

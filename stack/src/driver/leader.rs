@@ -2,16 +2,19 @@
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
-use rustix::event::{Timespec, epoll};
+use rustix::event::Timespec;
+use rustix::io::Errno;
 
 use super::attachment::Context;
-use super::core::{Core, EVENTS, Follower, Shared};
+use super::core::{Core, EVENTS, Shared};
+use super::follower::{Follower, Woke};
 use super::runtime::Message;
+use super::signals::Signals;
 use crate::engine::endpoint::EndpointId;
+use crate::sys::signal::{self, Set};
 
 /// How long a leader looks at in-process links at most before it sleeps.
 const MOST_SPIN: Duration = Duration::from_micros(50);
@@ -49,25 +52,54 @@ impl Spin {
     }
 }
 
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Waited<R> {
+    /// What was waited for is there.
+    Done(R),
+    /// The deadline has passed.
+    TimedOut,
+    /// A signal handler ran that ends a call that waits: one without `SA_RESTART`, any with a deadline or where
+    /// [`Context::restarts`] says so.
+    Interrupted,
+}
+
+impl<R> Waited<R> {
+    /// What was waited for, if it is there.
+    pub fn done(self) -> Option<R> {
+        if let Self::Done(result) = self { Some(result) } else { None }
+    }
+}
+
 impl Shared {
-    /// Calls `f` until it says `Some`, and waits for events of the endpoint in between. `None` when
-    /// the deadline has passed.
+    /// Calls `f` until it says `Some`, and waits for events of the endpoint in between.
     pub(crate) fn wait<R>(
         self: &Arc<Self>,
         id: EndpointId,
         deadline: Option<Instant>,
         mut f: impl FnMut(&mut Context<'_>) -> Option<R>,
-    ) -> Option<R> {
+    ) -> Waited<R> {
+        // It lets signals in again when the lock is free.
+        let mut signals = Signals::default();
         let mut core = self.core.lock();
-        let mut leading = false;
+        let (mut leading, mut interrupted) = (false, false);
         let result = loop {
             let now = self.now();
             (core.looked, core.looked_event) = (Some(id), false);
-            let result = f(&mut core.context(now));
+            let mut context = core.context(now);
+            let result = f(&mut context);
+            let restarts = context.restarts && deadline.is_none();
             core.settle(now);
             core.looked = None;
-            if result.is_some() || deadline.is_some_and(|at| at <= Instant::now()) {
-                break result;
+            if let Some(result) = result {
+                break Waited::Done(result);
+            }
+            if interrupted {
+                break Waited::Interrupted;
+            }
+            if deadline.is_some_and(|at| at <= Instant::now()) {
+                break Waited::TimedOut;
             }
             if !leading && !core.led {
                 leading = true;
@@ -80,34 +112,49 @@ impl Shared {
             if leading {
                 core.awaited = Some(id);
                 core.awaited_event = false;
-                while !core.awaited_event && deadline.is_none_or(|at| Instant::now() < at) {
-                    self.lead(&mut core, deadline);
+                while !core.awaited_event && !interrupted && deadline.is_none_or(|at| Instant::now() < at) {
+                    interrupted = self.lead(&mut core, deadline, &mut signals, restarts);
                 }
                 core.awaited = None;
             } else {
-                Self::follow(&mut core, id, deadline);
+                interrupted = Self::follow(&mut core, id, deadline, &mut signals, restarts);
             }
         };
         if leading {
             core.led = false;
-            // Somebody must run the stack for those who still wait.
-            if let Some(next) = core.followers.values().flatten().next() {
-                next.woken.store(true, Ordering::Relaxed);
-                next.condition.notify_one();
-            }
             if core.long_led {
                 core.long_led = false;
                 self.runtime.tell(Message::Tick(Arc::clone(self)));
             }
         }
+        // Somebody must run the stack for those who still wait. Who was asked to may have given up instead.
+        if !core.led
+            && let Some(next) = core.followers.values().flatten().next()
+        {
+            next.wake_to_lead();
+        }
         self.leave(&mut core);
         result
     }
 
-    /// One turn of a leader: sleeps until something happens, and deals with it.
-    fn lead(&self, core: &mut MutexGuard<'_, Core>, deadline: Option<Instant>) {
+    /// One turn of a leader: sleeps until something happens, and deals with it. Says whether a signal handler ran that
+    /// ends the call; `restarts`: one with `SA_RESTART` does not.
+    fn lead(
+        &self,
+        core: &mut MutexGuard<'_, Core>,
+        deadline: Option<Instant>,
+        signals: &mut Signals,
+        restarts: bool,
+    ) -> bool {
+        let waiting = signals.turn(&mut core.watch);
+        let mut interrupted = Self::let_in(core, waiting, signals, restarts);
         // Looking lets go of the lock: what is awaited may have come meanwhile.
-        if core.attachments.work.is_empty() && !self.spin(core) && !core.awaited_event && core.arm_links() {
+        if !interrupted
+            && core.attachments.work.is_empty()
+            && !self.spin(core)
+            && !core.awaited_event
+            && core.arm_links()
+        {
             let due = core.engine.poll_timeout().map(|at| self.clock(at));
             let wake = [due, deadline].into_iter().flatten().min();
             let started = Instant::now();
@@ -116,12 +163,14 @@ impl Shared {
                 tv_nsec: left.subsec_nanos().into(),
             });
             let mut events = [MaybeUninit::uninit(); EVENTS];
+            let mask = signals.mask(&mut core.watch, started, &self.epoll, &self.runtime);
             core.asleep = true;
             let ready =
-                MutexGuard::unlocked(core, || epoll::wait(&self.epoll, &mut events, timeout.as_ref()));
+                MutexGuard::unlocked(core, || signal::wait(&self.epoll, &mut events, timeout.as_ref(), mask));
             core.asleep = false;
-            if let Ok((ready, _)) = ready {
-                core.note(ready);
+            match ready {
+                Ok(ready) => drop(core.note(ready)),
+                Err(errno) => interrupted = errno == Errno::INTR && signals.ends(&mut core.watch, restarts),
             }
             if started.elapsed() < SHORT_SLEEP {
                 core.spin.more();
@@ -133,6 +182,7 @@ impl Shared {
             core.engine.handle_timeout(now);
         }
         core.settle(now);
+        interrupted
     }
 
     /// Looks at the links for a while before sleeping. Says whether something came.
@@ -157,15 +207,29 @@ impl Shared {
         }
     }
 
-    /// Waits until the endpoint has an event, or nobody leads any more.
-    fn follow(core: &mut MutexGuard<'_, Core>, id: EndpointId, deadline: Option<Instant>) {
+    /// Waits until the endpoint has an event, or nobody leads any more. Says whether a signal handler ran that ends the
+    /// call; `restarts`: one with `SA_RESTART` does not.
+    fn follow(
+        core: &mut MutexGuard<'_, Core>,
+        id: EndpointId,
+        deadline: Option<Instant>,
+        signals: &mut Signals,
+        restarts: bool,
+    ) -> bool {
         let follower = Arc::new(Follower::default());
         core.followers.entry(id).or_default().push(Arc::clone(&follower));
-        while core.led && !follower.woken.load(Ordering::Relaxed) {
-            match deadline {
-                Some(deadline) if follower.condition.wait_until(core, deadline).timed_out() => break,
-                Some(_) => {}
-                None => follower.condition.wait(core),
+        signals.guard(&mut core.watch, Instant::now());
+        let waiting = signals.turn(&mut core.watch);
+        let mut interrupted = Self::let_in(core, waiting, signals, restarts);
+        while core.led
+            && !follower.is_woken()
+            && !interrupted
+            && deadline.is_none_or(|at| Instant::now() < at)
+        {
+            match MutexGuard::unlocked(core, || follower.sleep(deadline, restarts, signals)) {
+                Woke::Look => {}
+                Woke::Waiting(set) => interrupted = Self::let_in(core, set, signals, restarts),
+                Woke::Interrupted => interrupted = true,
             }
         }
         if let Some(waiting) = core.followers.get_mut(&id) {
@@ -174,5 +238,16 @@ impl Shared {
                 core.followers.remove(&id);
             }
         }
+        interrupted
+    }
+
+    /// Lets signals in that wait. Says whether the handlers end the call.
+    fn let_in(core: &mut MutexGuard<'_, Core>, waiting: Set, signals: &Signals, restarts: bool) -> bool {
+        if waiting.is_empty() {
+            return false;
+        }
+        let ends = core.watch.end(waiting, restarts);
+        MutexGuard::unlocked(core, || signals.let_in(waiting));
+        ends
     }
 }

@@ -4,9 +4,12 @@ mod attachment;
 pub(crate) mod core;
 #[expect(clippy::module_inception, reason = "the driver's own loop, beside the leader's")]
 mod driver;
+mod follower;
 mod leader;
 mod runtime;
+mod signals;
 
 pub use attachment::{Attachment, Cause, Context, Pump};
+pub use leader::Waited;
 pub(crate) use runtime::Message;
 pub use runtime::Runtime;

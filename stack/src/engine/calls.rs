@@ -26,6 +26,7 @@ impl Engine {
             options: Options::default(),
             binding: None,
             bound: None,
+            any_port: false,
             error: None,
             notified: false,
             role,
@@ -44,6 +45,10 @@ impl Engine {
     /// [`Error::AddressFamily`], [`Error::AddressNotAvailable`] (not an address of this stack),
     /// [`Error::AddressInUse`], [`Error::Invalid`] (bound already).
     pub fn bind(&mut self, id: EndpointId, address: SocketAddr) -> Result<(), Error> {
+        if self.has_failed(id) {
+            self.renew(id);
+            self.unbind_any_port(id);
+        }
         let endpoint = self.endpoint(id)?;
         match endpoint.kind {
             Kind::Raw(_) => return self.bind_raw(id, address),
@@ -88,10 +93,21 @@ impl Engine {
         let endpoint = self.endpoints.get_mut(id).ok_or(Error::BadEndpoint)?;
         endpoint.binding = Some(binding);
         endpoint.bound = Some((local.ip(), port));
+        endpoint.any_port = local.port() == 0;
         if kind != Kind::Stream {
             self.datagrams.entry((protocol(kind), port)).or_default().push(id);
         }
         Ok(())
+    }
+
+    /// Gives a port back that nobody asked for.
+    fn unbind_any_port(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get_mut(id).filter(|endpoint| endpoint.any_port)
+            && let Some(binding) = endpoint.binding.take()
+        {
+            endpoint.bound = None;
+            self.ports.release(binding);
+        }
     }
 
     /// Binds to the wildcard and any port unless bound.

@@ -127,6 +127,8 @@ pub(crate) struct Endpoint {
     pub(crate) binding: Option<BindingId>,
     /// The address of bind(2).
     pub(crate) bound: Option<(IpAddr, u16)>,
+    /// Its port was not asked for: after a connect that failed it may be bound anew, as on Linux.
+    pub(crate) any_port: bool,
     pub(crate) error: Option<Error>,
     /// Whether an event waits to be polled.
     pub(crate) notified: bool,

@@ -2,4 +2,5 @@
 
 pub(crate) mod arena;
 pub(crate) mod process;
+pub(crate) mod signal;
 pub(crate) mod tun;

@@ -324,6 +324,7 @@ impl Engine {
             options: Options { defer_accept: Retries::default(), ..options },
             binding: None,
             bound: Some((tuple.local, tuple.local_port)),
+            any_port: false,
             error: None,
             notified: false,
             role: Role::Connection(Box::new(connection)),

@@ -13,6 +13,7 @@ use anyhow::Result;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use super::access::{self, Missing};
+use super::descriptors::Open;
 use super::net::{Net, Register, register_in};
 
 /// The time limit of a test that sets none.
@@ -66,6 +67,15 @@ macro_rules! tests {
 /// When two tests have the same name: by its name a test is chosen, and counted.
 #[must_use]
 pub fn run(tests: Vec<Test>) -> ExitCode {
+    run_then(tests, || {})
+}
+
+/// The same for a program whose tests share something: `end` gives it back when all have run.
+///
+/// # Panics
+/// As [`run`].
+#[must_use]
+pub fn run_then(tests: Vec<Test>, end: impl FnOnce()) -> ExitCode {
     let args = Arguments::from_args();
     let mut names = HashSet::new();
     for test in &tests {
@@ -78,6 +88,7 @@ pub fn run(tests: Vec<Test>) -> ExitCode {
     if let (Ok(()), false, Err(error)) = (&access, args.list, ioth::remember_ended(ENDED)) {
         eprintln!("failing tests will not show the stacks that have ended: {error}");
     }
+    let before = Open::now();
     let ignored = access.is_err() && !access::required();
     let trials = tests.into_iter().map(|test| {
         let access = access.clone();
@@ -87,12 +98,29 @@ pub fn run(tests: Vec<Test>) -> ExitCode {
         })
         .with_ignored_flag(ignored)
     });
-    libtest_mimic::run(&args, trials.collect()).exit_code()
+    let conclusion = libtest_mimic::run(&args, trials.collect());
+    if conclusion.has_failed() || args.list {
+        return conclusion.exit_code();
+    }
+    end();
+    SHARED.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match before.and_then(|before| before.left()) {
+        Ok(left) if left.is_empty() => conclusion.exit_code(),
+        Ok(left) => {
+            eprintln!("descriptors are left behind by the tests:\n  {}", left.join("\n  "));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("the open descriptors cannot be counted: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The network of the tests that need none.
+static SHARED: Mutex<Option<Net>> = Mutex::new(None);
+
 fn shared() -> Result<Net> {
-    static SHARED: Mutex<Option<Net>> = Mutex::new(None);
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(net) = &*shared {
         return Ok(net.clone());

@@ -127,7 +127,7 @@ impl Net {
             for _ in &some {
                 let soon = Some(Instant::now() + Duration::from_secs(10));
                 let one = self.server.wait(listener, soon, |cx| cx.engine.accept(listener).ok());
-                accepted.push(one.context("a connection did not come in 10 s")?.id);
+                accepted.push(one.done().context("a connection did not come in 10 s")?.id);
             }
             for (client, server) in some.into_iter().zip(accepted) {
                 let soon = Some(Instant::now() + Duration::from_secs(10));
@@ -135,7 +135,7 @@ impl Net {
                     Err(Error::InProgress) => None,
                     result => Some(result),
                 });
-                connected.context("a connect took more than 10 s")??;
+                connected.done().context("a connect took more than 10 s")??;
                 all.push([client, server]);
             }
         }
@@ -155,7 +155,7 @@ impl Net {
                 Err(Error::WouldBlock) => None,
                 result => Some(result),
             });
-            got.context("a byte did not come in 10 s")??;
+            got.done().context("a byte did not come in 10 s")??;
         }
         Ok(())
     }
@@ -174,13 +174,14 @@ impl Net {
                     Err(Error::WouldBlock) => None,
                     result => Some(result),
                 });
-                sent += more.context("no deadline")?? as u64;
+                sent += more.done().context("no deadline")?? as u64;
             }
             // The last byte is none of the pattern.
-            self.client.wait(client, None, |cx| match cx.engine.send(cx.now, client, &[255]) {
+            let last = self.client.wait(client, None, |cx| match cx.engine.send(cx.now, client, &[255]) {
                 Err(Error::WouldBlock) => None,
                 result => Some(result),
             });
+            last.done().context("no deadline")??;
             let received = receiver.join().map_err(|_| anyhow::anyhow!("the receiver failed"))??;
             anyhow::Ok((sent, received))
         })?;
@@ -197,7 +198,7 @@ impl Net {
                 Err(Error::WouldBlock) => None,
                 result => Some(result),
             });
-            let mut got = got.context("no deadline")??;
+            let mut got = got.done().context("no deadline")??;
             let last = got > 0 && buffer[got - 1] == 255;
             got -= usize::from(last);
             let at = (total % 251) as usize;
