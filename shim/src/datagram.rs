@@ -208,7 +208,7 @@ pub(crate) fn transmit_plain(
     if let Some(error) = ended(shared) {
         return Err(error);
     }
-    let flags = send_flags(flags | MSG_NOSIGNAL);
+    let flags = send_flags(flags & MSG_DONTWAIT | MSG_NOSIGNAL);
     let names = shared.names();
     if data.len() > longest(shared, to.or(names.peer.as_ref())) {
         return fail(Errno::MSGSIZE);

@@ -84,8 +84,7 @@
 //! | a SYN without an answer | is sent again after 1, 2, 4 … s; Linux since 6.5 after 1 s at first, four times, and gives up as late |
 //! | a connect that did not wait and was refused | make a new socket for another try |
 //! | plain shutdown(2) of both directions with something unread | resets the connection |
-//! | `MSG_TRUNC` on a stream | copies what it receives |
-//! | `MSG_MORE` and other flags | `EOPNOTSUPP` |
+//! | `MSG_FASTOPEN` | connects and sends, as with a server that gave no cookie yet |
 //! | poll(2) with nothing but an urgent byte to receive | `IN\|OUT\|PRI`; TCP shows `OUT\|PRI` |
 //! | `POLLPRI`, SIGURG | come with the urgent byte itself, behind what waits in front of it beyond some hundred KB; TCP knows of it earlier |
 //! | signals | do not interrupt a call of this crate that waits |
@@ -101,6 +100,7 @@ mod close;
 mod connect;
 mod connecting;
 mod control;
+mod cork;
 mod datagram;
 mod errno;
 mod fork;

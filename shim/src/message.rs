@@ -2,14 +2,16 @@
 
 use crate::arrivals::How;
 use crate::control::{self, Control, ExtendedError};
+use crate::cork;
 use crate::datagram;
 use crate::errno::fail;
 use crate::option::Flag;
 use crate::sockaddr::{self, SockAddr};
-use crate::socket::{recv_found, refuse_flags, send_found};
+use crate::socket::{known_flags, known_recv_flags, recv_found, send_found};
 use crate::state::Shared;
 use crate::sys::constants::{
-    IPPROTO_UDP, MSG_ERRQUEUE, MSG_OOB, MSG_TRUNC, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6, SO_EE_ORIGIN_LOCAL,
+    IPPROTO_UDP, MSG_CMSG_CLOEXEC, MSG_ERRQUEUE, MSG_OOB, MSG_TRUNC, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6,
+    SO_EE_ORIGIN_LOCAL,
 };
 use crate::sys::message as raw;
 use crate::table::{self, Found};
@@ -94,7 +96,7 @@ pub(crate) fn send_parts(
     if controls.is_empty() || shared.kind == Kind::Stream {
         return send_found(found, fd, &whole, flags, to);
     }
-    refuse_flags(shared, flags)?;
+    let flags = known_flags(shared, flags)?;
     let Found::Ours(socket) = found else {
         // The pair has no place for them.
         return fail(Errno::OPNOTSUPP);
@@ -103,7 +105,7 @@ pub(crate) fn send_parts(
         return fail(Errno::DESTADDRREQ);
     };
     let own = options(controls, shared, destination.ip().to_canonical())?;
-    datagram::transmit(socket, fd, &whole, flags & !MSG_OOB, to, &own)
+    cork::transmit(socket, fd, &whole, flags & !MSG_OOB, to, &own)
 }
 
 /// Receives into several parts, one after the other, with control messages, see recvmsg(2). Which of those come,
@@ -131,13 +133,24 @@ pub(crate) fn receive_parts(
     }
     let mut whole = vec![0; parts.iter().map(|part| part.len()).sum()];
     let message = receive(found, fd, &mut whole, flags)?;
-    let mut rest = &whole[..];
+    // What is behind stays as it was; of a stream that is thrown away nothing is there.
+    let dropped = flags & MSG_TRUNC != 0 && ours(found).is_some_and(|shared| shared.kind == Kind::Stream);
+    let mut rest = &whole[..if dropped { 0 } else { message.len.min(whole.len()) }];
     for part in parts {
-        let (front, behind) = rest.split_at(part.len());
-        part.copy_from_slice(front);
+        let (front, behind) = rest.split_at(part.len().min(rest.len()));
+        part[..front.len()].copy_from_slice(front);
         rest = behind;
     }
     Ok(message)
+}
+
+/// What is known of it, if it is a socket of ours.
+fn ours(found: &Found) -> Option<&Shared> {
+    match found {
+        Found::Kernel => None,
+        Found::Ours(socket) => Some(&socket.shared),
+        Found::Plain(shared) => Some(shared),
+    }
 }
 
 fn receive(found: &Found, fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> io::Result<Message> {
@@ -153,7 +166,7 @@ fn receive(found: &Found, fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> 
         let cut = cuts != 0 && len > buffer.len();
         let shown = if flags & MSG_TRUNC == 0 { len.min(buffer.len()) } else { len };
         let urgent = if shared.kind == Kind::Stream { flags & MSG_OOB } else { 0 };
-        let flags = urgent | if cut { MSG_TRUNC } else { 0 };
+        let flags = urgent | flags & MSG_CMSG_CLOEXEC | if cut { MSG_TRUNC } else { 0 };
         return Ok(Message { len: shown, from, controls: Vec::new(), flags });
     }
     let Found::Ours(socket) = found else { return fail(Errno::OPNOTSUPP) };
@@ -164,17 +177,17 @@ fn receive(found: &Found, fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> 
             len: received.copied,
             from: Some(received.report.destination),
             controls: controls_of_error(shared, &received.report, at),
-            flags: MSG_ERRQUEUE | cut,
+            flags: MSG_ERRQUEUE | flags & MSG_CMSG_CLOEXEC | cut,
         });
     }
-    crate::socket::refuse_recv_flags(shared, flags)?;
+    let flags = known_recv_flags(shared, flags)?;
     let taken = datagram::receive(socket, fd, buffer, flags & !MSG_OOB)?;
     let cut = taken.len > buffer.len();
     Ok(Message {
         len: taken.shown(buffer.len(), flags),
         from: taken.from,
         controls: taken.how.map_or_else(Vec::new, |how| controls_of(shared, &how)),
-        flags: if cut { MSG_TRUNC } else { 0 },
+        flags: flags & MSG_CMSG_CLOEXEC | if cut { MSG_TRUNC } else { 0 },
     })
 }
 

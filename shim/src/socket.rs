@@ -6,8 +6,8 @@
 
 mod data;
 
+pub(crate) use self::data::{known_flags, known_recv_flags, recv_found, send_found};
 pub use self::data::{read, recv, recvfrom, send, sendto, sockatmark, write};
-pub(crate) use self::data::{recv_found, refuse_flags, refuse_recv_flags, send_found};
 
 use crate::connect::Patience;
 use crate::errno::fail;

@@ -12,7 +12,7 @@ use crate::pair::is_nonblocking;
 use crate::plain;
 use crate::pump::{Left, take_written};
 use crate::state::{Phase, Shared};
-use crate::sys::constants::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_WAITALL};
+use crate::sys::constants::{MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_WAITALL};
 use crate::table::Socket;
 use crate::urgent;
 use ioth_stack::{Context, Error, Stack};
@@ -279,6 +279,10 @@ fn transmit_step(
         Ok(left) => left == Left::Nothing,
         Err(error) => return Step::Done(if *sent > 0 { Ok(*sent) } else { Err(error.into()) }),
     };
+    if *sent < data.len() {
+        // A connection that is over says so below.
+        let _ = cx.engine.set_more(id, flags & MSG_MORE != 0);
+    }
     while clear && *sent < data.len() {
         match cx.engine.send(cx.now, id, &data[*sent..]) {
             Ok(0) | Err(Error::WouldBlock) => break,

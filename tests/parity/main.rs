@@ -12,6 +12,7 @@ mod datagrams;
 mod echoes;
 mod endings;
 mod families;
+mod flags;
 mod icmp_errors;
 mod ip_options;
 mod listening;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         icmp_errors::tests(),
         sharing::tests(),
         multicast::tests(),
+        flags::tests(),
     ];
     ioth_tests::netns::run(tests.concat())
 }

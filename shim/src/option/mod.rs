@@ -8,7 +8,9 @@
 //! | | `SO_LINGER` | on with 0 seconds: close sends a reset; with more: close waits for the peer so long |
 //! | | `SO_KEEPALIVE`, `SO_OOBINLINE` | has effect |
 //! | | `SO_TIMESTAMP`, `SO_TIMESTAMPNS`, `SO_RXQ_OVFL` | has effect on datagrams, see [`Control`](crate::Control) |
+//! | | `SO_DONTROUTE` | has effect: over no router |
 //! | `IPPROTO_UDP` | `UDP_SEGMENT` | has effect: what is sent is cut into datagrams |
+//! | | `UDP_CORK` | has effect: what is sent becomes one datagram |
 //! | `IPPROTO_IP` | `IP_TTL`, `IP_TOS` | has effect; TCP keeps the bits of ECN to itself |
 //! | | `IP_MTU` | to be read, of what is connected |
 //! | | `IP_MTU_DISCOVER`, `IP_RECVERR` | has effect on datagrams |

@@ -56,6 +56,10 @@ pub(crate) enum Flag {
     RecvErrorsV6 = 1 << 20,
     /// `IPV6_DONTFRAG`.
     DontFragmentV6 = 1 << 21,
+    /// `UDP_CORK`.
+    UdpCork = 1 << 22,
+    /// `SO_DONTROUTE`.
+    OnLink = 1 << 23,
 }
 
 /// Those that ask for control messages beside a datagram.

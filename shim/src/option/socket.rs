@@ -6,9 +6,9 @@ use crate::errno::fail;
 use crate::state::Phase;
 use crate::sys::constants::{
     AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, SO_ACCEPTCONN, SO_BROADCAST,
-    SO_DOMAIN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PROTOCOL, SO_RCVBUF, SO_RCVTIMEO,
-    SO_REUSEADDR, SO_REUSEPORT, SO_RXQ_OVFL, SO_SNDBUF, SO_SNDTIMEO, SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TYPE,
-    SOCK_DGRAM, SOCK_STREAM,
+    SO_DOMAIN, SO_DONTROUTE, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PROTOCOL, SO_RCVBUF,
+    SO_RCVTIMEO, SO_REUSEADDR, SO_REUSEPORT, SO_RXQ_OVFL, SO_SNDBUF, SO_SNDTIMEO, SO_TIMESTAMP,
+    SO_TIMESTAMPNS, SO_TYPE, SOCK_DGRAM, SOCK_STREAM,
 };
 use ioth_stack::{Error, Family, Kind};
 use rustix::io::Errno;
@@ -56,6 +56,7 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
         SO_TIMESTAMP => i32::from(settings.has(Flag::Timestamp)),
         SO_TIMESTAMPNS => i32::from(settings.has(Flag::TimestampNanos)),
         SO_RXQ_OVFL => i32::from(settings.has(Flag::Drops)),
+        SO_DONTROUTE => i32::from(settings.has(Flag::OnLink)),
         SO_BROADCAST => i32::from(settings.has(Flag::Broadcast)),
         SO_KEEPALIVE => i32::from(settings.has(Flag::KeepAlive)),
         SO_OOBINLINE => i32::from(settings.has(Flag::OobInline)),
@@ -93,6 +94,7 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
             settings.set(Flag::Drops, on);
             Ok(())
         }
+        SO_DONTROUTE => target.set(Flag::OnLink, on, |options| options.ip.on_link = on),
         SO_BROADCAST => target.set(Flag::Broadcast, on, |options| options.broadcast = on),
         SO_KEEPALIVE => target.set(Flag::KeepAlive, on, |options| options.keepalive.on = on),
         SO_OOBINLINE => {

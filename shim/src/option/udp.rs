@@ -1,14 +1,16 @@
 //! `IPPROTO_UDP`, udp(7).
 
-use super::{IpNumber, Target, integer, show_integer};
+use super::{Flag, IpNumber, Target, integer, show_integer};
+use crate::cork;
 use crate::errno::fail;
-use crate::sys::constants::UDP_SEGMENT;
+use crate::sys::constants::{UDP_CORK, UDP_SEGMENT};
 use rustix::io::Errno;
 use std::io;
 use std::num::NonZeroU16;
 
 pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Result<usize> {
     match name {
+        UDP_CORK => Ok(show_integer(value, target.shared.settings.has(Flag::UdpCork).into())),
         UDP_SEGMENT => Ok(show_integer(value, target.shared.settings.ip_number(IpNumber::DatagramSize))),
         _ => fail(Errno::NOPROTOOPT),
     }
@@ -18,6 +20,16 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
     // As Linux: a value shorter than an integer is refused before the name is looked at.
     let number = integer(value)?;
     match name {
+        UDP_CORK => {
+            target.shared.settings.set(Flag::UdpCork, number != 0);
+            // As Linux: whatever becomes of it, the option is set.
+            if number == 0
+                && let Some(socket) = target.socket
+            {
+                let _ = cork::release(socket, target.fd);
+            }
+            Ok(())
+        }
         UDP_SEGMENT => {
             let Ok(size) = u16::try_from(number) else { return fail(Errno::INVAL) };
             target.tell(|options| options.datagram_size = NonZeroU16::new(size))?;

@@ -148,10 +148,15 @@ impl Engine {
             Role::Fresh | Role::Datagram(_) => {}
         }
         let mut remote = canonical(endpoint.family, endpoint.options.v6_only, peer)?;
-        let (options, bound) = (endpoint.options.multicast, endpoint.bound.map(|bound| bound.0));
+        let (options, ip) = (endpoint.options.multicast, endpoint.options.ip);
+        let bound = endpoint.bound.map(|bound| bound.0);
         let from = bound.unwrap_or_else(|| wildcard(endpoint.family).ip());
-        let scope = scope_of(&peer).or_else(|| self.group_scope(&options, from, remote.ip()));
+        let scope = ip.device.or_else(|| scope_of(&peer));
+        let scope = scope.or_else(|| self.group_scope(&options, from, remote.ip()));
         let hop = self.route_out(remote.ip(), scope)?;
+        if ip.on_link && hop.is_routed(remote.ip()) {
+            return Err(Error::NetworkUnreachable);
+        }
         if remote.ip().is_unspecified() {
             remote.set_ip(hop.next);
         }

@@ -29,6 +29,10 @@ pub struct IpOptions {
     pub mtu_v6: Option<u16>,
     /// `IPV6_DONTFRAG`: a datagram that does not fit is refused, not sent in fragments (RFC 3542 section 11.2).
     pub dont_fragment_v6: bool,
+    /// `SO_BINDTODEVICE`: what is sent leaves by this interface, and what comes by others is not heard.
+    pub device: Option<InterfaceId>,
+    /// `SO_DONTROUTE`: over no router.
+    pub on_link: bool,
 }
 
 /// What becomes of a datagram that is longer than its path takes, ip(7).
@@ -65,6 +69,10 @@ pub struct DatagramOptions {
     pub dont_fragment: Option<bool>,
     /// `UDP_SEGMENT`: bytes of each of the datagrams that it is cut into; 0 for one datagram.
     pub datagram_size: Option<u16>,
+    /// `MSG_DONTROUTE`: over no router.
+    pub on_link: bool,
+    /// `MSG_PROBE`: it is only looked at whether it could be sent.
+    pub probe: bool,
 }
 
 impl MtuDiscovery {

@@ -7,6 +7,7 @@ use super::endpoint::{EndpointId, Options, Readiness};
 use super::{Engine, Role};
 use crate::datagram::scope_of;
 use crate::error::Error;
+use crate::net::route::InterfaceId;
 use crate::tcp::connection::{Connection, Phase};
 use crate::tcp::segment;
 use crate::time::Instant;
@@ -46,6 +47,12 @@ impl Engine {
             }
             _ => Err(Error::NotConnected),
         }
+    }
+
+    /// Whether an endpoint hears what comes by this interface: it is not bound to another (`SO_BINDTODEVICE`).
+    pub(crate) fn hears(&self, id: EndpointId, interface: InterfaceId) -> bool {
+        let device = self.endpoints.get(id).and_then(|endpoint| endpoint.options.ip.device);
+        device.is_none_or(|device| device == interface)
     }
 
     /// What an endpoint is ready for, as poll(2). One that does not exist is at its end in every way.

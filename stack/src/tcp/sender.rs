@@ -98,6 +98,8 @@ pub(crate) struct Sender {
     /// When the peer is asked for its window, and the pause before.
     asks_at: Option<(Instant, Duration)>,
     corked_since: Option<Instant>,
+    /// `MSG_MORE`: as a cork, until the next write.
+    more: bool,
     /// What was written is not held back by the cork.
     pushed: bool,
     /// The end of the last urgent byte (SND.UP), and of the last one that the peer was told of.
@@ -137,6 +139,7 @@ impl Sender {
             recovery: Recovery::new(control, FIRST, mss, false),
             asks_at: None,
             corked_since: None,
+            more: false,
             pushed: false,
             urgent: FIRST,
             told: FIRST,
@@ -183,6 +186,11 @@ impl Sender {
     pub(crate) const fn set_manners(&mut self, manners: Manners) {
         self.manners = manners;
         self.pushed |= manners.nodelay;
+    }
+
+    /// Says with each write whether part of a segment waits for the next one.
+    pub(crate) const fn set_more(&mut self, more: bool) {
+        self.more = more;
     }
 
     pub(crate) const fn set_control(&mut self, control: CongestionControl) {
@@ -406,7 +414,8 @@ impl Sender {
             len = whole;
         }
         if len == 0 && available > 0 {
-            let until = self.corked_since.filter(|_| self.manners.cork).map(|since| since + CORKED);
+            let until =
+                self.corked_since.filter(|_| self.manners.cork || self.more).map(|since| since + CORKED);
             return Plan::Wait(until);
         }
         if len.max(1) > room {
@@ -432,7 +441,7 @@ impl Sender {
     }
 
     fn is_corked(&mut self, now: Instant) -> bool {
-        if !self.manners.cork || self.finished || self.pushed || self.is_urgent() {
+        if !(self.manners.cork || self.more) || self.finished || self.pushed || self.is_urgent() {
             self.corked_since = None;
             return false;
         }
