@@ -10,8 +10,9 @@ use crate::sockaddr::{self, SockAddr};
 use crate::socket::{known_flags, known_recv_flags, recv_found, send_found};
 use crate::state::Shared;
 use crate::sys::constants::{
-    IPPROTO_UDP, MSG_CMSG_CLOEXEC, MSG_ERRQUEUE, MSG_OOB, MSG_TRUNC, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6,
-    SO_EE_ORIGIN_LOCAL,
+    IP_ORIGDSTADDR, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP, IPV6_ORIGDSTADDR, MSG_CMSG_CLOEXEC, MSG_ERRQUEUE,
+    MSG_OOB, MSG_TRUNC, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6, SO_EE_ORIGIN_LOCAL, SO_TIMESTAMPING,
+    SOL_SOCKET,
 };
 use crate::sys::message as raw;
 use crate::table::{self, Found};
@@ -284,6 +285,9 @@ fn controls_of(shared: &Shared, how: &How) -> Vec<Control> {
     let has = |flag| shared.settings.has(flag);
     let How { arrival, at, local } = *how;
     let mut controls = stamps(shared, at);
+    if shared.settings.stamps_received() {
+        controls.push(stamping(at));
+    }
     if has(Flag::Drops) && arrival.drops > 0 {
         controls.push(Control::Drops(arrival.drops));
     }
@@ -320,7 +324,27 @@ fn controls_of(shared: &Shared, how: &How) -> Vec<Control> {
             }
         }
     }
+    controls.extend(original_destination(shared, arrival.destination));
     controls
+}
+
+/// `SCM_TIMESTAMPING` of socket(7): the time by software, none of what is older, none by hardware.
+fn stamping(at: SystemTime) -> Control {
+    let (_, _, mut data) = Control::TimestampNanos(at).encode();
+    data.resize(3 * data.len(), 0);
+    Control::Other { level: SOL_SOCKET, kind: SO_TIMESTAMPING, data }
+}
+
+/// `IP_ORIGDSTADDR` or `IPV6_ORIGDSTADDR`: where a datagram was sent to.
+fn original_destination(shared: &Shared, destination: IpAddr) -> Option<Control> {
+    if !shared.settings.original_destination(destination.is_ipv6()) {
+        return None;
+    }
+    let port = shared.names().local.map_or(0, |local| local.port());
+    let data = sockaddr::encode(&SocketAddr::new(destination, port));
+    let (level, kind) =
+        if destination.is_ipv6() { (IPPROTO_IPV6, IPV6_ORIGDSTADDR) } else { (IPPROTO_IP, IP_ORIGDSTADDR) };
+    Some(Control::Other { level, kind, data })
 }
 
 fn stamps(shared: &Shared, at: SystemTime) -> Vec<Control> {

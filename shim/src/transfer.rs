@@ -113,7 +113,7 @@ fn receive_step(
     let shared = &*socket.shared;
     let id = socket.id;
     match shared.phase() {
-        Phase::Fresh | Phase::Listening => return Step::Done(fail(Errno::NOTCONN)),
+        Phase::Fresh | Phase::Listening => return Step::Done(none(shared, Errno::NOTCONN)),
         Phase::Filled | Phase::Awaited => return wait(shared, fd, flags),
         Phase::Refused | Phase::Ended => return Step::Plain,
         Phase::Connected => {}
@@ -157,7 +157,9 @@ fn receive_step(
             break;
         }
     }
-    let enough = *got > 0 && (flags & MSG_WAITALL == 0 || *got == buffer.len());
+    let wanted =
+        if flags & MSG_WAITALL == 0 { shared.settings.low_water().min(buffer.len()) } else { buffer.len() };
+    let enough = *got > 0 && *got >= wanted;
     if !enough && over.is_none() {
         match wait(shared, fd, flags) {
             Step::Wait => return Step::Wait,
@@ -170,6 +172,11 @@ fn receive_step(
         Some(result) if *got == 0 => result,
         _ => Ok(*got),
     })
+}
+
+/// There is no connection: what became of the one before, once, or `otherwise`.
+fn none(shared: &Shared, otherwise: Errno) -> io::Result<usize> {
+    Err(plain::pending(shared).unwrap_or_else(|| otherwise.into()))
 }
 
 /// Whether the pair holds something to receive.
@@ -261,7 +268,7 @@ fn transmit_step(
     let shared = &*socket.shared;
     let id = socket.id;
     match shared.phase() {
-        Phase::Fresh | Phase::Listening => return Step::Done(fail(Errno::PIPE)),
+        Phase::Fresh | Phase::Listening => return Step::Done(none(shared, Errno::PIPE)),
         Phase::Filled | Phase::Awaited => return wait(shared, fd, flags),
         Phase::Refused | Phase::Ended => return Step::Plain,
         Phase::Connected => {}

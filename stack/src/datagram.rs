@@ -291,6 +291,7 @@ impl Engine {
         let (kind, options) = (endpoint.kind, endpoint.options);
         let (bound, port) = endpoint.bound.ok_or(Error::Invalid)?;
         let scope = own.interface.or(options.ip.device).or_else(|| scope_of(&to));
+        let scope = scope.or_else(|| options.ip.unicast_interface.filter(|_| !to.ip().is_multicast()));
         let scope =
             scope.or_else(|| self.group_scope(&options.multicast, own.source.unwrap_or(bound), to.ip()));
         if scope.is_some_and(|scope| scope.index() as usize >= self.interfaces.len()) {

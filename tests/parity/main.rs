@@ -9,6 +9,7 @@ mod calls;
 mod connecting;
 mod copies;
 mod datagrams;
+mod descriptors;
 mod echoes;
 mod endings;
 mod families;
@@ -21,8 +22,10 @@ mod mixes;
 mod multicast;
 mod options;
 mod readiness;
+mod reuse;
 mod sharing;
 mod sockets;
+mod stored_options;
 mod streams;
 mod sys;
 mod tcp_options;
@@ -30,6 +33,7 @@ mod threads;
 mod transcript;
 mod types;
 mod urgent;
+mod vectors;
 mod world;
 
 use std::process::ExitCode;
@@ -73,6 +77,10 @@ fn main() -> ExitCode {
         sharing::tests(),
         multicast::tests(),
         flags::tests(),
+        descriptors::tests(),
+        reuse::tests(),
+        vectors::tests(),
+        stored_options::tests(),
     ];
     ioth_tests::netns::run(tests.concat())
 }

@@ -1,9 +1,9 @@
 //! `IPPROTO_UDP`, udp(7).
 
-use super::{Flag, IpNumber, Target, integer, show_integer};
+use super::{Flag, IpNumber, Target, integer, show_integer, stored};
 use crate::cork;
 use crate::errno::fail;
-use crate::sys::constants::{UDP_CORK, UDP_SEGMENT};
+use crate::sys::constants::{IPPROTO_UDP, UDP_CORK, UDP_SEGMENT};
 use rustix::io::Errno;
 use std::io;
 use std::num::NonZeroU16;
@@ -12,7 +12,10 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
     match name {
         UDP_CORK => Ok(show_integer(value, target.shared.settings.has(Flag::UdpCork).into())),
         UDP_SEGMENT => Ok(show_integer(value, target.shared.settings.ip_number(IpNumber::DatagramSize))),
-        _ => fail(Errno::NOPROTOOPT),
+        _ => match stored::read(target, IPPROTO_UDP, name) {
+            Some(number) => Ok(show_integer(value, number)),
+            None => fail(Errno::NOPROTOOPT),
+        },
     }
 }
 
@@ -36,6 +39,6 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
             target.shared.settings.set_ip_number(IpNumber::DatagramSize, number);
             Ok(())
         }
-        _ => fail(Errno::NOPROTOOPT),
+        _ => stored::write(target, IPPROTO_UDP, name, value).unwrap_or_else(|| fail(Errno::NOPROTOOPT)),
     }
 }

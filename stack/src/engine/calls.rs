@@ -37,6 +37,9 @@ impl Engine {
     /// [`Error::AddressFamily`], [`Error::AddressNotAvailable`] (not an address of this stack),
     /// [`Error::AddressInUse`], [`Error::Invalid`] (bound already).
     pub fn bind(&mut self, id: EndpointId, address: SocketAddr) -> Result<(), Error> {
+        if self.has_failed(id) {
+            self.renew(id);
+        }
         let endpoint = self.endpoint(id)?;
         if endpoint.bound.is_some() || !matches!(endpoint.role, Role::Fresh | Role::Datagram(_)) {
             return Err(Error::Invalid);
@@ -46,7 +49,8 @@ impl Engine {
         // A local address, the wildcard, or for datagrams a group or a broadcast address.
         let ip = local.ip();
         let for_many = endpoint.kind != Kind::Stream && (ip.is_multicast() || self.is_broadcast(ip));
-        if !ip.is_unspecified() && !self.is_local(ip) && !for_many {
+        let anywhere = endpoint.options.ip.free_bind || endpoint.options.ip.transparent;
+        if !ip.is_unspecified() && !self.is_local(ip) && !for_many && !anywhere {
             return Err(Error::AddressNotAvailable);
         }
         self.bind_canonical(id, local)
@@ -281,6 +285,43 @@ impl Engine {
             }
             _ => Err(Error::NotSupported),
         }
+    }
+
+    /// Takes a stream back to where it was before connect or listen, as connect(2) with `AF_UNSPEC`: its connection is
+    /// reset, and it can be used again. A port that bind gave stays.
+    ///
+    /// # Errors
+    /// [`Error::NotSupported`] for datagrams.
+    pub fn disconnect_stream(&mut self, now: Instant, id: EndpointId) -> Result<(), Error> {
+        let endpoint = self.endpoint_mut(id)?;
+        match &endpoint.role {
+            Role::Fresh => return Ok(()),
+            Role::Datagram(_) => return Err(Error::NotSupported),
+            Role::Listener(_) => {
+                self.stop_listening(now, id);
+                return Ok(());
+            }
+            Role::Connection(_) => {}
+        }
+        let Role::Connection(mut connection) = std::mem::replace(&mut endpoint.role, Role::Fresh) else {
+            return Ok(());
+        };
+        let before = connection.bound_before;
+        let (kind, family, options) = (endpoint.kind, endpoint.family, endpoint.options);
+        let bound = std::mem::replace(&mut endpoint.bound, before);
+        let binding = if before.is_none() { endpoint.binding.take() } else { None };
+        (connection.deadline, connection.listed) = (None, false);
+        let tuple = connection.tuple;
+        // The rest of it goes on as one whose application is gone.
+        let role = Role::Connection(connection);
+        let rest = Endpoint { kind, family, options, binding, bound, error: None, notified: false, role };
+        let rest = self.endpoints.insert(rest);
+        if self.connections.get(&tuple) == Some(&id) {
+            self.connections.insert(tuple, rest);
+        }
+        self.finish(now, rest, true);
+        self.notify(id);
+        Ok(())
     }
 
     /// What became of a connect.

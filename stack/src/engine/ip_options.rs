@@ -33,6 +33,16 @@ pub struct IpOptions {
     pub device: Option<InterfaceId>,
     /// `SO_DONTROUTE`: over no router.
     pub on_link: bool,
+    /// `IP_UNICAST_IF`, `IPV6_UNICAST_IF`: the interface that datagrams leave by, unless something else says which.
+    pub unicast_interface: Option<InterfaceId>,
+    /// `IP_FREEBIND`: the address to bind to need not be there.
+    pub free_bind: bool,
+    /// `IP_TRANSPARENT`: nor be of this stack at all.
+    pub transparent: bool,
+    /// `IP_MINTTL`: segments of IPv4 with less are dropped (RFC 5082 section 3).
+    pub least_ttl: u8,
+    /// `IPV6_MINHOPCOUNT`: the same for IPv6.
+    pub least_hop_limit: u8,
 }
 
 /// What becomes of a datagram that is longer than its path takes, ip(7).
@@ -73,6 +83,13 @@ pub struct DatagramOptions {
     pub on_link: bool,
     /// `MSG_PROBE`: it is only looked at whether it could be sent.
     pub probe: bool,
+}
+
+impl IpOptions {
+    /// Whether a segment has so many hops left as are asked for.
+    pub(crate) const fn is_near(&self, v6: bool, hops: u8) -> bool {
+        hops >= if v6 { self.least_hop_limit } else { self.least_ttl }
+    }
 }
 
 impl MtuDiscovery {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::calls::{present, wildcard};
 use super::endpoint::{EndpointId, Options, Readiness};
+use super::snapshot::{State, Tcp};
 use super::{Engine, Role};
 use crate::datagram::scope_of;
 use crate::error::Error;
@@ -148,6 +149,18 @@ impl Engine {
             }
             Role::Connection(connection) => connection.segment_size(),
             _ => set.unwrap_or_else(|| segment::usual_mss(false).into()),
+        }
+    }
+
+    /// The state of a stream and, of a connection, what it knows about its path, as `TCP_INFO` of tcp(7).
+    #[must_use]
+    pub fn figures(&self, id: EndpointId) -> (State, Option<Tcp>) {
+        match self.endpoints.get(id).map(|endpoint| &endpoint.role) {
+            Some(Role::Connection(connection)) => {
+                (connection.shown_state(), Some(connection.shown_figures()))
+            }
+            Some(Role::Listener(_)) => (State::Listen, None),
+            _ => (State::Closed, None),
         }
     }
 

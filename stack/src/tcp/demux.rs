@@ -51,7 +51,10 @@ impl Engine {
         if let Some(&id) = self.connections.get(&tuple)
             && self.hears(id, interface)
         {
-            self.segment_for(now, id, arrived);
+            let near = |options: &Options| options.ip.is_near(packet.source.is_ipv6(), packet.ttl);
+            if self.endpoints.get(id).is_some_and(|endpoint| near(&endpoint.options)) {
+                self.segment_for(now, id, arrived);
+            }
             return;
         }
         let reaction = self.time_wait.inbound(&tuple, &seg);

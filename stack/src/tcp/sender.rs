@@ -105,6 +105,8 @@ pub(crate) struct Sender {
     /// The end of the last urgent byte (SND.UP), and of the last one that the peer was told of.
     urgent: u64,
     told: u64,
+    /// Segments and bytes that were sent again.
+    again: (u64, u64),
     /// Timeouts that nobody has counted yet.
     timeouts: u64,
 }
@@ -143,6 +145,7 @@ impl Sender {
             pushed: false,
             urgent: FIRST,
             told: FIRST,
+            again: (0, 0),
             timeouts: 0,
         }
     }
@@ -191,6 +194,21 @@ impl Sender {
     /// Says with each write whether part of a segment waits for the next one.
     pub(crate) const fn set_more(&mut self, more: bool) {
         self.more = more;
+    }
+
+    /// Bytes that were acknowledged, that were sent at least once, and that were written.
+    pub(crate) fn progress(&self) -> [u64; 3] {
+        [self.una, self.next, self.written].map(|position| position.saturating_sub(FIRST))
+    }
+
+    /// Segments and bytes that were sent again.
+    pub(crate) const fn again(&self) -> (u64, u64) {
+        self.again
+    }
+
+    /// Bytes that the peer takes behind what it acknowledged.
+    pub(crate) const fn window(&self) -> u64 {
+        self.edge.saturating_sub(self.una)
     }
 
     pub(crate) const fn set_control(&mut self, control: CongestionControl) {
@@ -487,6 +505,8 @@ impl Sender {
             self.told();
         }
         if piece.again {
+            self.again.0 += (piece.len as u64).div_ceil(self.mss).max(1);
+            self.again.1 += piece.len as u64;
             self.recovery.sent_again(now, range);
             return;
         }
