@@ -5,7 +5,8 @@ use ioth::*;
 use ioth_tests::netns::Test;
 use std::os::fd::OwnedFd;
 
-use crate::calls::option;
+use crate::calls::{option, patient, recv, send, set_timeout};
+use crate::messages::receive;
 use crate::world::{Family, World};
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -19,6 +20,9 @@ pub(crate) fn tests() -> Vec<Test> {
         numbers_by_one_byte,
         what_accepted_sockets_have,
         what_cannot_be_set,
+        where_a_datagram_was_sent,
+        stamped_by_software,
+        from_too_far,
     ]
 }
 
@@ -219,5 +223,62 @@ fn what_cannot_be_set(w: &World) -> Result<()> {
     }
     let fd = w.datagram(&w.client)?;
     w.note("TCP of UDP", setsockopt_int(&fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1));
+    Ok(())
+}
+
+fn where_a_datagram_was_sent(w: &World) -> Result<()> {
+    let (theirs, ours) = (w.datagram_server()?, w.datagram(&w.client)?);
+    patient(&theirs)?;
+    let (level, name) = match w.family {
+        Family::V4 => (IPPROTO_IP, IP_RECVORIGDSTADDR),
+        Family::V6 => (IPPROTO_IPV6, IPV6_RECVORIGDSTADDR),
+    };
+    setsockopt_int(&theirs, level, name, 1)?;
+    sendto(&ours, b"word", 0, &w.at())?;
+    let (_, message) = receive(&theirs, 10, 0)?;
+    for control in &message.controls {
+        let (level, kind, data) = control.encode();
+        w.note("level and type", (level, kind));
+        w.note("where", SockAddr::from_bytes(&data).ip());
+    }
+    Ok(())
+}
+
+fn stamped_by_software(w: &World) -> Result<()> {
+    /// SOF_TIMESTAMPING_RX_SOFTWARE and SOF_TIMESTAMPING_SOFTWARE.
+    const BOTH: i32 = 0x18;
+    let (theirs, ours) = (w.datagram_server()?, w.datagram(&w.client)?);
+    patient(&theirs)?;
+    w.note("set", setsockopt_int(&theirs, SOL_SOCKET, SO_TIMESTAMPING, BOTH));
+    w.note("shows", option(&theirs, SOL_SOCKET, SO_TIMESTAMPING));
+    // The kernel begins to stamp a moment after somebody asked for it.
+    let mut controls = Vec::new();
+    while controls.is_empty() {
+        sendto(&ours, b"word", 0, &w.at())?;
+        controls = receive(&theirs, 10, 0)?.1.controls;
+    }
+    for control in &controls {
+        let (level, kind, data) = control.encode();
+        w.note("level and type", (level, kind));
+        w.note("length", data.len());
+        w.note("a time", data.iter().take(8).any(|byte| *byte != 0));
+        w.note("no others", data.iter().skip(16).all(|byte| *byte == 0));
+    }
+    Ok(())
+}
+
+fn from_too_far(w: &World) -> Result<()> {
+    let (ours, theirs) = w.pair()?;
+    let (level, name) = match w.family {
+        Family::V4 => (IPPROTO_IP, IP_MINTTL),
+        Family::V6 => (IPPROTO_IPV6, IPV6_MINHOPCOUNT),
+    };
+    setsockopt_int(&theirs, level, name, 255)?;
+    set_timeout(&theirs, SO_RCVTIMEO, std::time::Duration::from_millis(60))?;
+    send(&ours, "far")?;
+    w.note("is dropped", recv(&theirs, 10, 0));
+    setsockopt_int(&theirs, level, name, 0)?;
+    patient(&theirs)?;
+    w.note("comes again", recv(&theirs, 10, 0));
     Ok(())
 }
