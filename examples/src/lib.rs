@@ -7,6 +7,8 @@
 //! | `echo_server` | the BSD calls |
 //! | `fork_server` | connections handed to child processes |
 //! | `http_client`, `http_server` | streams that read and write like the standard library's |
+//! | `oob` | urgent data: its signal and its mark |
+//! | `scatter` | messages of several parts, and control messages |
 //! | `udp_chat` | datagrams, and poll(2) over a socket and the terminal |
 //! | `dns_query` | a protocol crate on top of both transports |
 //! | `ping` | ICMP |

@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         sniff_sees_a_ping,
         epoll_server_on_two_stacks,
         tokio_echo,
+        urgent_data_on_any_stack,
+        messages_in_parts_on_any_stack,
         perf_verifies_what_arrives,
         perf_over_a_bad_path_between_namespaces,
         perf_hangs_up_when_the_time_is_over,
@@ -409,6 +411,29 @@ fn tokio_echo(net: &Net) -> Result<()> {
         clients.into_iter().try_for_each(|client| client.join().expect("no panic"))
     })?;
     server.wait()?;
+    Ok(())
+}
+
+/// What a program prints, which is the same on the kernel's stack and on ours.
+fn on_both(net: &Net, program: &str) -> Result<String> {
+    with_red(net)?;
+    net.run("ip link set lo up")?;
+    let of_kernel = net.run(&format!("timeout 20 {program}"))?;
+    let of_ours = net.run(&format!("timeout 20 {program} --stack {RED}"))?;
+    ensure!(of_kernel == of_ours, "the kernel: {of_kernel}ours: {of_ours}");
+    Ok(of_ours)
+}
+
+fn urgent_data_on_any_stack(net: &Net) -> Result<()> {
+    let out = on_both(net, program!("oob"))?;
+    ensure!(out == "SIGURG\nurgent: !\nin front of the mark: before\nbehind it: behind\n", "{out}");
+    Ok(())
+}
+
+fn messages_in_parts_on_any_stack(net: &Net) -> Result<()> {
+    let out = on_both(net, program!("scatter"))?;
+    ensure!(out.contains("24 bytes sent\nhead: HEAD\nbody: a body, in two parts\n"), "{out}");
+    ensure!(out.contains("time to live: 9") && out.contains("type of service: 0xb8"), "{out}");
     Ok(())
 }
 

@@ -181,16 +181,19 @@ pub fn recvmsg(
     if matches!(found, Found::Kernel) {
         return message::receive_from_kernel(fd, parts, flags);
     }
-    let mut station = None;
-    let message = message::receive_into(parts, |buffer| match &found {
-        Found::Ours(socket) if packet::is_one(&socket.shared) => {
+    if let Found::Ours(socket) = &found
+        && packet::is_one(&socket.shared)
+    {
+        let mut station = None;
+        let message = message::receive_into(parts, false, |buffer| {
             let (message, from) = packet::receive(socket, fd, buffer, flags)?;
             station = from;
             Ok(message)
-        }
-        found => message::receive(found, fd, buffer, flags),
-    })?;
-    let from = message.from.map(SockAddr::Ip).or(station);
+        })?;
+        return Ok((message, station));
+    }
+    let message = message::receive_parts(&found, fd, parts, flags)?;
+    let from = message.from.map(SockAddr::Ip);
     Ok((message, from))
 }
 

@@ -3,16 +3,16 @@
 use crate::connecting;
 use crate::datagram;
 use crate::errno::fail;
-use crate::pair::is_nonblocking;
+use crate::pair::{self, is_nonblocking};
 use crate::plain;
 use crate::state::Phase;
 use crate::table::Socket;
 use ioth_stack::{Context, Error, Family, Kind, Waited};
 use rustix::io::Errno;
-use rustix::net::sockopt;
+use rustix::net::{RecvFlags, recv, sockopt};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -174,6 +174,43 @@ fn give_up(
         Patience::OfDescriptor if result == Errno::INTR => fail(Errno::INTR),
         Patience::OfDescriptor => fail(Errno::ALREADY),
     }
+}
+
+/// Resets the connection of a stream socket, or gives up making it. The descriptor stays, and so does what becomes of it:
+/// its pair is emptied.
+pub(crate) fn disconnect(socket: &Socket, fd: BorrowedFd<'_>) -> io::Result<()> {
+    let shared = &socket.shared;
+    socket.home.reach()?.run(|cx| {
+        match shared.phase() {
+            Phase::Fresh => return Ok(()),
+            Phase::Filled => {
+                cx.engine.disconnect_stream(cx.now, socket.id)?;
+                connecting::open(shared);
+            }
+            Phase::Awaited => cx.engine.disconnect_stream(cx.now, socket.id)?,
+            Phase::Connected => {
+                let ready = cx.engine.readiness(socket.id);
+                if ready.read_closed || ready.write_closed || ready.error || shared.write_shut.load(Relaxed) {
+                    // What a pair has told of its end cannot be taken back.
+                    return fail(Errno::OPNOTSUPP);
+                }
+                cx.engine.disconnect_stream(cx.now, socket.id)?;
+                while recv(fd, &mut [0; 4096][..], RecvFlags::DONTWAIT).is_ok_and(|(_, got)| got > 0) {}
+                if let Some(end) = shared.engine_end() {
+                    pair::discard(end.as_fd());
+                }
+            }
+            Phase::Listening | Phase::Refused | Phase::Ended => return fail(Errno::OPNOTSUPP),
+        }
+        shared.took(0, true);
+        shared.urgent.store(false, Relaxed);
+        shared.uncollected.store(false, Relaxed);
+        // As Linux: whoever asks is told once that there was one.
+        shared.error.store(Errno::CONNRESET.raw_os_error(), Relaxed);
+        shared.set_names(cx.engine.local_address(socket.id).ok(), None);
+        shared.set_phase(Phase::Fresh);
+        Ok(())
+    })
 }
 
 fn established(cx: &mut Context<'_>, socket: &Socket) {

@@ -219,7 +219,7 @@ pub(crate) fn transmit_plain(
     if let Some(error) = ended(shared) {
         return Err(error);
     }
-    let flags = send_flags(flags | MSG_NOSIGNAL);
+    let flags = send_flags(flags & MSG_DONTWAIT | MSG_NOSIGNAL);
     if packet::is_one(shared) {
         return Ok(send(fd, data, flags)?);
     }

@@ -56,7 +56,9 @@ pub(crate) fn attach_at(socket: &Socket, value: &[u8]) -> io::Result<()> {
 
 /// `SO_DETACH_FILTER`.
 pub(crate) fn detach(socket: &Socket) -> io::Result<()> {
-    if change(socket, None)? { Ok(()) } else { fail(Errno::NOENT) }
+    // As Linux, whatever the socket: there is none.
+    let may_have_one = matches!(socket.shared.kind, Kind::Raw(_) | Kind::Packet(_));
+    if may_have_one && change(socket, None)? { Ok(()) } else { fail(Errno::NOENT) }
 }
 
 /// Puts another program in place; whether there was one.

@@ -36,7 +36,9 @@
 //! | which packets a raw or packet socket receives | [`attach_filter`] |
 //! | data with control messages beside it | [`sendmsg`], [`recvmsg`], [`Control`] |
 //! | the types of [`std::net`] on any stack | [`net`] |
-//! | names of hosts, looked up over the stack | [`Stack::resolve`], [`Stack::reverse`], [`getaddrinfo`], [`getnameinfo`] |
+//! | several messages at once, and files | [`sendmmsg`], [`recvmmsg`], [`readv`], [`writev`], [`sendfile`] |
+//! | interfaces, as the C library shows them | [`getifaddrs`], [`if_nametoindex`], [`ioctl`] |
+//! | names of hosts, looked up over the stack | [`Stack::resolve`], [`Stack::reverse`], [`getaddrinfo`], [`getnameinfo`], [`gethostbyname`] |
 //! | which socket options there are | [`option`] |
 //! | what a stack looks like now, as `ip` and `ss` show the kernel's | [`Stack::snapshot`], [`snapshots`], [`ended_snapshots`] |
 //!
@@ -81,24 +83,24 @@
 //! | plain write(2) on a listener | waits; TCP says `EPIPE` |
 //! | plain close(2) | takes effect a moment later: until then the address is in use; does not wait for `SO_LINGER` |
 //! | close(2) while a connect that did not wait is undecided | it goes on until it is decided, and keeps its port |
+//! | connect(2) with `AF_UNSPEC` on a stream socket that listens, or one of whose directions is over | `EOPNOTSUPP` |
 //! | bind(2) of a stream socket to a broadcast or multicast address | `EADDRNOTAVAIL` |
 //! | a segment that arrives for port 0 | is dropped; Linux answers with a reset |
 //! | `socket(AF_INET, SOCK_PACKET)` | the obsolete type is refused |
 //! | `SO_RCVBUF`, `SO_SNDBUF` beyond the limit | cut to 4 MiB, not to `rmem_max` and `wmem_max` |
 //! | `SO_RCVBUF`, `SO_SNDBUF` of a connection that nobody has set | 512 KiB; a ring that has grown does not show, nor does it shrink |
-//! | `SO_LINGER` that is off | its seconds show as 0 |
 //! | `TCP_CONGESTION` | "cubic", the default, and "reno"; `ENOENT` for any other, which Linux may have |
 //! | `TCP_MAXSEG` of a connection | not bound to half the peer's window |
 //! | a SYN without an answer | is sent again after 1, 2, 4 … s; Linux since 6.5 after 1 s at first, four times, and gives up as late |
 //! | a connect that did not wait and was refused | make a new socket for another try |
 //! | plain shutdown(2) of both directions with something unread | resets the connection |
-//! | `MSG_TRUNC` on a stream | copies what it receives |
-//! | `MSG_MORE` and other flags | `EOPNOTSUPP` |
+//! | `MSG_FASTOPEN` | connects and sends, as with a server that gave no cookie yet |
 //! | poll(2) with nothing but an urgent byte to receive | `IN\|OUT\|PRI`; TCP shows `OUT\|PRI` |
 //! | `POLLPRI`, SIGURG | come with the urgent byte itself, behind what waits in front of it beyond some hundred KB; TCP knows of it earlier |
 //! | a signal while a call waits for a lock of its stack, before it waits for the network | counts as one before the call |
 //! | calls of this crate in a signal handler | may wait for a lock that the interrupted call holds; plain calls do not |
-//! | `FIONREAD` | counts what is in the pair; `TIOCOUTQ` shows the kernel's memory, not bytes |
+//! | plain ioctl(2) with `FIONREAD`, `SIOCOUTQ` | the pair alone; [`ioctl`] of this crate counts right |
+//! | `SIOCSIFFLAGS` | an interface cannot be taken down: `EOPNOTSUPP` |
 //! | bytes in the pair | add up to some hundred KB to the window and to `SO_SNDBUF` for plain calls |
 //! | descriptors | a socket takes two |
 //! | a forked child | goes on with its sockets through the parent's stack, while the parent lives; new sockets on it fail with `ENETDOWN`; the child may make stacks of its own |
@@ -110,10 +112,13 @@ mod close;
 mod connect;
 mod connecting;
 mod control;
+mod cork;
 mod datagram;
 mod errno;
 mod filter;
 mod fork;
+mod interfaces;
+mod ioctl;
 mod join;
 mod listener;
 mod message;
@@ -133,24 +138,35 @@ mod sys;
 mod table;
 mod transfer;
 mod urgent;
+mod vectors;
 
 pub use close::close;
 pub use control::{Auxiliary, Control, ExtendedError};
 pub use filter::attach_filter;
+pub use interfaces::{InterfaceAddress, getifaddrs, if_indextoname, if_nameindex, if_nametoindex};
+pub use ioctl::{
+    FIONBIO, FIONREAD, SIOCATMARK, SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFFLAGS, SIOCGIFHWADDR, SIOCGIFINDEX,
+    SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME, SIOCGIFNETMASK, SIOCOUTQ, SIOCOUTQNSD, SIOCSIFADDR, SIOCSIFFLAGS,
+    SIOCSIFMTU, SIOCSIFNETMASK, ioctl,
+};
 pub use ioth_stack::filter::Instruction as FilterInstruction;
 pub use ioth_stack::snapshot;
 pub use message::{Message, recvmsg, sendmsg};
-pub use resolver::{AddrInfo, GaiError, Hints, getaddrinfo, getnameinfo};
+pub use resolver::{
+    AddrInfo, GaiError, Hints, HostEntry, getaddrinfo, gethostbyaddr, gethostbyname, gethostbyname2,
+    getnameinfo,
+};
 pub use sockaddr::{LinkAddr, SockAddr};
 pub use socket::{
     accept, accept4, bind, connect, disconnect, getpeername, getsockname, getsockopt, getsockopt_int, is_own,
     listen, msocket, read, recv, recvfrom, send, sendto, set_nonblocking, setsockopt, setsockopt_int,
-    shutdown, sockatmark, socket, write,
+    shutdown, sockatmark, socket, socketpair, write,
 };
 pub use stack::{
     Builder, SetupError, Stack, default_stack, ended_snapshots, remember_ended, set_default_stack, snapshots,
 };
 pub use sys::constants::*;
+pub use vectors::{Receiving, Sending, readv, recvmmsg, sendfile, sendmmsg, writev};
 
 /// The programs in the README run as tests.
 #[cfg(doctest)]

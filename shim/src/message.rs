@@ -2,15 +2,18 @@
 
 use crate::arrivals::How;
 use crate::control::{self, Control, ExtendedError};
+use crate::cork;
 use crate::datagram;
 use crate::errno::fail;
 use crate::option::Flag;
 use crate::packet;
 use crate::sockaddr::{self, SockAddr};
-use crate::socket::{recv_found, refuse_flags, send_found};
+use crate::socket::{known_flags, known_recv_flags, recv_found, send_found};
 use crate::state::Shared;
 use crate::sys::constants::{
-    IPPROTO_UDP, MSG_ERRQUEUE, MSG_OOB, MSG_TRUNC, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6, SO_EE_ORIGIN_LOCAL,
+    IP_ORIGDSTADDR, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP, IPV6_ORIGDSTADDR, MSG_CMSG_CLOEXEC, MSG_ERRQUEUE,
+    MSG_OOB, MSG_TRUNC, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6, SO_EE_ORIGIN_LOCAL, SO_TIMESTAMPING,
+    SOL_SOCKET,
 };
 use crate::sys::message as raw;
 use crate::table::{self, Found};
@@ -99,7 +102,7 @@ pub(crate) fn send_parts(
     if controls.is_empty() || shared.kind == Kind::Stream {
         return send_found(found, fd, &whole, flags, to);
     }
-    refuse_flags(shared, flags)?;
+    let flags = known_flags(shared, flags)?;
     let Found::Ours(socket) = found else {
         // The pair has no place for them.
         return fail(Errno::OPNOTSUPP);
@@ -108,7 +111,7 @@ pub(crate) fn send_parts(
         return fail(Errno::DESTADDRREQ);
     };
     let own = options(controls, shared, destination.ip().to_canonical())?;
-    datagram::transmit(socket, fd, &whole, flags & !MSG_OOB, to, &own)
+    cork::transmit(socket, fd, &whole, flags & !MSG_OOB, to, &own)
 }
 
 /// Receives into several parts, one after the other, with control messages, see recvmsg(2). Which of those come,
@@ -131,12 +134,16 @@ pub(crate) fn receive_parts(
     if matches!(found, Found::Kernel) {
         return Ok(receive_from_kernel(fd, parts, flags)?.0);
     }
-    receive_into(parts, |buffer| receive(found, fd, buffer, flags))
+    // tcp(7): nothing is copied of a stream that is thrown away.
+    let dropped = flags & MSG_TRUNC != 0 && ours(found).is_some_and(|shared| shared.kind == Kind::Stream);
+    receive_into(parts, dropped, |buffer| receive(found, fd, buffer, flags))
 }
 
-/// Receives into several parts with what receives into one.
+/// Receives into several parts with what receives into one. What stands in them behind what was received stays as it was;
+/// with `dropped` all of it.
 pub(crate) fn receive_into(
     parts: &mut [IoSliceMut<'_>],
+    dropped: bool,
     receive: impl FnOnce(&mut [u8]) -> io::Result<Message>,
 ) -> io::Result<Message> {
     if let [part] = parts {
@@ -144,13 +151,22 @@ pub(crate) fn receive_into(
     }
     let mut whole = vec![0; parts.iter().map(|part| part.len()).sum()];
     let message = receive(&mut whole)?;
-    let mut rest = &whole[..];
+    let mut rest = &whole[..if dropped { 0 } else { message.len.min(whole.len()) }];
     for part in parts {
-        let (front, behind) = rest.split_at(part.len());
-        part.copy_from_slice(front);
+        let (front, behind) = rest.split_at(part.len().min(rest.len()));
+        part[..front.len()].copy_from_slice(front);
         rest = behind;
     }
     Ok(message)
+}
+
+/// What is known of it, if it is a socket of ours.
+fn ours(found: &Found) -> Option<&Shared> {
+    match found {
+        Found::Kernel => None,
+        Found::Ours(socket) => Some(&socket.shared),
+        Found::Plain(shared) => Some(shared),
+    }
 }
 
 pub(crate) fn receive(
@@ -171,7 +187,7 @@ pub(crate) fn receive(
         let cut = cuts != 0 && len > buffer.len();
         let shown = if flags & MSG_TRUNC == 0 { len.min(buffer.len()) } else { len };
         let urgent = if shared.kind == Kind::Stream { flags & MSG_OOB } else { 0 };
-        let flags = urgent | if cut { MSG_TRUNC } else { 0 };
+        let flags = urgent | flags & MSG_CMSG_CLOEXEC | if cut { MSG_TRUNC } else { 0 };
         return Ok(Message { len: shown, from, controls: Vec::new(), flags });
     }
     let Found::Ours(socket) = found else { return fail(Errno::OPNOTSUPP) };
@@ -185,17 +201,17 @@ pub(crate) fn receive(
             len: received.copied,
             from: Some(received.report.destination),
             controls: controls_of_error(shared, &received.report, at),
-            flags: MSG_ERRQUEUE | cut,
+            flags: MSG_ERRQUEUE | flags & MSG_CMSG_CLOEXEC | cut,
         });
     }
-    crate::socket::refuse_recv_flags(shared, flags)?;
+    let flags = known_recv_flags(shared, flags)?;
     let taken = datagram::receive(socket, fd, buffer, flags & !MSG_OOB)?;
     let cut = taken.len > buffer.len();
     Ok(Message {
         len: taken.shown(buffer.len(), flags),
         from: taken.from,
         controls: taken.how.map_or_else(Vec::new, |how| controls_of(shared, &how, taken.len)),
-        flags: if cut { MSG_TRUNC } else { 0 },
+        flags: flags & MSG_CMSG_CLOEXEC | if cut { MSG_TRUNC } else { 0 },
     })
 }
 
@@ -293,6 +309,9 @@ pub(crate) fn controls_of(shared: &Shared, how: &How, len: usize) -> Vec<Control
     let has = |flag| shared.settings.has(flag);
     let How { arrival, at, local } = *how;
     let mut controls = stamps(shared, at);
+    if shared.settings.stamps_received() {
+        controls.push(stamping(at));
+    }
     if has(Flag::Drops) && arrival.drops > 0 {
         controls.push(Control::Drops(arrival.drops));
     }
@@ -338,7 +357,27 @@ pub(crate) fn controls_of(shared: &Shared, how: &How, len: usize) -> Vec<Control
             }
         }
     }
+    controls.extend(original_destination(shared, arrival.destination));
     controls
+}
+
+/// `SCM_TIMESTAMPING` of socket(7): the time by software, none of what is older, none by hardware.
+fn stamping(at: SystemTime) -> Control {
+    let (_, _, mut data) = Control::TimestampNanos(at).encode();
+    data.resize(3 * data.len(), 0);
+    Control::Other { level: SOL_SOCKET, kind: SO_TIMESTAMPING, data }
+}
+
+/// `IP_ORIGDSTADDR` or `IPV6_ORIGDSTADDR`: where a datagram was sent to.
+fn original_destination(shared: &Shared, destination: IpAddr) -> Option<Control> {
+    if !shared.settings.original_destination(destination.is_ipv6()) {
+        return None;
+    }
+    let port = shared.names().local.map_or(0, |local| local.port());
+    let data = sockaddr::encode(&SocketAddr::new(destination, port));
+    let (level, kind) =
+        if destination.is_ipv6() { (IPPROTO_IPV6, IPV6_ORIGDSTADDR) } else { (IPPROTO_IP, IP_ORIGDSTADDR) };
+    Some(Control::Other { level, kind, data })
 }
 
 fn stamps(shared: &Shared, at: SystemTime) -> Vec<Control> {

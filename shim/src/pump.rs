@@ -160,6 +160,15 @@ impl Stream {
             }
         }
         let end = self.end.as_fd();
+        // SO_RCVLOWAT: poll shows nothing before there is so much.
+        let (ready, least) = (cx.engine.readiness(id), self.shared.settings.low_water());
+        if least > 1
+            && !ready.read_closed
+            && !ready.error
+            && self.shared.held.load(Relaxed) + cx.engine.recv_queue(id) < least
+        {
+            return (false, false);
+        }
         let mut moved = 0;
         while moved < TURN && cx.engine.recv_queue(id) > 0 {
             let mut given = Given::Full;

@@ -6,8 +6,8 @@
 
 mod data;
 
+pub(crate) use self::data::{known_flags, known_recv_flags, recv_found, send_found};
 pub use self::data::{read, recv, recvfrom, send, sendto, sockatmark, write};
-pub(crate) use self::data::{recv_found, refuse_flags, refuse_recv_flags, send_found};
 
 use crate::connect::Patience;
 use crate::errno::fail;
@@ -108,6 +108,19 @@ fn finish(
         rustix::io::fcntl_setfd(&fd, FdFlags::empty())?;
     }
     Ok(fd)
+}
+
+/// Makes two sockets that are connected with each other, see socketpair(2). They are the kernel's: the Internet has no such
+/// pairs.
+///
+/// # Errors
+/// Those of socketpair(2): `EOPNOTSUPP` for `AF_INET` and `AF_INET6`.
+pub fn socketpair(domain: i32, kind: i32, protocol: i32) -> io::Result<(OwnedFd, OwnedFd)> {
+    let Ok(family) = u16::try_from(domain) else { return fail(Errno::AFNOSUPPORT) };
+    let flags = SocketFlags::from_bits_truncate(kind.cast_unsigned());
+    let kind = SocketType::from_raw(kind.cast_unsigned() & !flags.bits());
+    let protocol = std::num::NonZero::new(protocol.cast_unsigned()).map(Protocol::from_raw);
+    Ok(net::socketpair(AddressFamily::from_raw(family), kind, flags, protocol)?)
 }
 
 /// Makes a socket of ours, close-on-exec.
@@ -254,10 +267,11 @@ pub(crate) fn connect_found(found: &Found, fd: BorrowedFd<'_>, address: &SocketA
     }
 }
 
-/// Takes the default destination from a datagram socket: connect(2) with `AF_UNSPEC`.
+/// Takes the default destination from a datagram socket, or resets the connection of a stream socket, which can then be
+/// used again: connect(2) with `AF_UNSPEC`.
 ///
 /// # Errors
-/// `EOPNOTSUPP` on a stream socket of ours.
+/// `EOPNOTSUPP` on a stream socket of ours that listens, or one of whose directions is over.
 pub fn disconnect(fd: impl AsFd) -> io::Result<()> {
     let fd = fd.as_fd();
     match table::find(fd)? {
@@ -265,6 +279,7 @@ pub fn disconnect(fd: impl AsFd) -> io::Result<()> {
         Found::Ours(socket) if socket.shared.kind != Kind::Stream && !packet::is_one(&socket.shared) => {
             datagram::connect(&socket, fd, None)
         }
+        Found::Ours(socket) if socket.shared.kind == Kind::Stream => connecting::disconnect(&socket, fd),
         Found::Ours(_) | Found::Plain(_) => fail(Errno::OPNOTSUPP),
     }
 }

@@ -4,6 +4,7 @@
 //! and what makes the copy whole that a forked child gets.
 
 use crate::arrivals::Arrivals;
+use crate::cork::Cork;
 use crate::option::Settings;
 use ioth_stack::{Cause, Family, Kind};
 use parking_lot::Mutex;
@@ -77,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) parked: Mutex<Option<(OwnedFd, SocketAddr)>>,
     /// How the datagrams in the pair arrived, if that is asked for.
     pub(crate) arrivals: Arrivals,
+    /// A datagram that is put together.
+    pub(crate) cork: Cork,
     phase: AtomicU8,
     names: Mutex<Names>,
 }
@@ -120,6 +123,7 @@ impl Shared {
             spare: Mutex::new(None),
             parked: Mutex::new(None),
             arrivals: Arrivals::default(),
+            cork: Cork::default(),
             phase: AtomicU8::new(Phase::Fresh as u8),
             names: Mutex::new(Names::default()),
         }

@@ -12,7 +12,7 @@ use crate::pair::is_nonblocking;
 use crate::plain;
 use crate::pump::{Left, take_written};
 use crate::state::{Phase, Shared};
-use crate::sys::constants::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_WAITALL};
+use crate::sys::constants::{MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_WAITALL};
 use crate::table::Socket;
 use crate::urgent;
 use ioth_stack::{Context, Error, Stack, Waited};
@@ -121,7 +121,7 @@ fn receive_step(
     let shared = &*socket.shared;
     let id = socket.id;
     match shared.phase() {
-        Phase::Fresh | Phase::Listening => return Step::Done(fail(Errno::NOTCONN)),
+        Phase::Fresh | Phase::Listening => return Step::Done(none(shared, Errno::NOTCONN)),
         Phase::Filled | Phase::Awaited => return wait(shared, fd, flags),
         Phase::Refused | Phase::Ended => return Step::Plain,
         Phase::Connected => {}
@@ -165,7 +165,9 @@ fn receive_step(
             break;
         }
     }
-    let enough = *got > 0 && (flags & MSG_WAITALL == 0 || *got == buffer.len());
+    let wanted =
+        if flags & MSG_WAITALL == 0 { shared.settings.low_water().min(buffer.len()) } else { buffer.len() };
+    let enough = *got > 0 && *got >= wanted;
     if !enough && over.is_none() {
         cx.restarts = *got == 0;
         match wait(shared, fd, flags) {
@@ -179,6 +181,11 @@ fn receive_step(
         Some(result) if *got == 0 => result,
         _ => Ok(*got),
     })
+}
+
+/// There is no connection: what became of the one before, once, or `otherwise`.
+fn none(shared: &Shared, otherwise: Errno) -> io::Result<usize> {
+    Err(plain::pending(shared).unwrap_or_else(|| otherwise.into()))
 }
 
 /// Whether the pair holds something to receive.
@@ -270,7 +277,7 @@ fn transmit_step(
     let shared = &*socket.shared;
     let id = socket.id;
     match shared.phase() {
-        Phase::Fresh | Phase::Listening => return Step::Done(fail(Errno::PIPE)),
+        Phase::Fresh | Phase::Listening => return Step::Done(none(shared, Errno::PIPE)),
         Phase::Filled | Phase::Awaited => return wait(shared, fd, flags),
         Phase::Refused | Phase::Ended => return Step::Plain,
         Phase::Connected => {}
@@ -288,6 +295,10 @@ fn transmit_step(
         Ok(left) => left == Left::Nothing,
         Err(error) => return Step::Done(if *sent > 0 { Ok(*sent) } else { Err(error.into()) }),
     };
+    if *sent < data.len() {
+        // A connection that is over says so below.
+        let _ = cx.engine.set_more(id, flags & MSG_MORE != 0);
+    }
     while clear && *sent < data.len() {
         match cx.engine.send(cx.now, id, &data[*sent..]) {
             Ok(0) | Err(Error::WouldBlock) => break,

@@ -186,6 +186,7 @@ impl Engine {
             return;
         };
         let mut takers = self.takers(checksum::UDP, packet.destination, destination, from);
+        takers.retain(|(_, id)| self.hears(*id, interface));
         if packet.destination.is_multicast() {
             takers.retain(|(_, id)| self.wants_of_group(*id, interface, packet));
         }
@@ -229,6 +230,7 @@ impl Engine {
         let takers = self.takers(checksum::ICMP, packet.destination, identifier, from);
         let taker = takers
             .into_iter()
+            .filter(|(_, id)| self.hears(*id, interface))
             .find(|(_, id)| self.endpoints.get(*id).is_some_and(|endpoint| endpoint.family == wanted));
         if let Some((_, id)) = taker {
             let (destination, ttl, tos) = (packet.destination, packet.ttl, ip::tos(frame));
@@ -337,7 +339,8 @@ impl Engine {
         let endpoint = self.endpoints.get(id).ok_or(Error::BadEndpoint)?;
         let (kind, options) = (endpoint.kind, endpoint.options);
         let (bound, port) = endpoint.bound.ok_or(Error::Invalid)?;
-        let scope = own.interface.or_else(|| scope_of(&to));
+        let scope = own.interface.or(options.ip.device).or_else(|| scope_of(&to));
+        let scope = scope.or_else(|| options.ip.unicast_interface.filter(|_| !to.ip().is_multicast()));
         let scope =
             scope.or_else(|| self.group_scope(&options.multicast, own.source.unwrap_or(bound), to.ip()));
         if scope.is_some_and(|scope| scope.index() as usize >= self.interfaces.len()) {
@@ -345,6 +348,9 @@ impl Engine {
         }
         let destination = to.ip();
         let hop = self.route_out(destination, scope)?;
+        if (own.on_link || options.ip.on_link) && hop.is_routed(destination) {
+            return Err(Error::NetworkUnreachable);
+        }
         let via = &self.interfaces[hop.interface.0 as usize];
         if let IpAddr::V4(v4) = destination
             && via.is_broadcast(v4)
@@ -405,6 +411,9 @@ impl Engine {
         }
         if size > 0 && data.len() > size * MAX_DATAGRAMS {
             return Err(Error::Invalid);
+        }
+        if own.probe {
+            return Ok(data.len());
         }
         let marks = options.ip.marks(destination);
         let usual = options.multicast.hops_to(destination).unwrap_or(marks.ttl);

@@ -10,9 +10,11 @@ mod connecting;
 mod copies;
 mod datagram_sizes;
 mod datagrams;
+mod descriptors;
 mod echoes;
 mod endings;
 mod families;
+mod flags;
 mod icmp_errors;
 mod ip_options;
 mod listening;
@@ -24,9 +26,11 @@ mod packet;
 mod processes;
 mod raw;
 mod readiness;
+mod reuse;
 mod sharing;
 mod signals;
 mod sockets;
+mod stored_options;
 mod streams;
 mod sys;
 mod tcp_options;
@@ -34,6 +38,7 @@ mod threads;
 mod transcript;
 mod types;
 mod urgent;
+mod vectors;
 mod world;
 
 use std::process::ExitCode;
@@ -81,6 +86,11 @@ fn main() -> ExitCode {
         multicast::tests(),
         raw::tests(),
         packet::tests(),
+        flags::tests(),
+        descriptors::tests(),
+        reuse::tests(),
+        vectors::tests(),
+        stored_options::tests(),
     ];
     ioth_tests::netns::run_then(tests.concat(), world::Hosts::end)
 }

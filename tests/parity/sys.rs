@@ -65,6 +65,45 @@ pub(crate) fn owner(fd: impl AsFd) -> i32 {
     unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_GETOWN) }
 }
 
+/// A signal that this thread does not let in while this lives.
+pub(crate) struct Blocked {
+    signal: i32,
+    set: libc::sigset_t,
+    before: libc::sigset_t,
+}
+
+impl Blocked {
+    pub(crate) fn of(signal: i32) -> Result<Self> {
+        // SAFETY: a set of signals is an array of integers; zeroes are the empty one.
+        let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+        let mut before = set;
+        // SAFETY: the set is initialized, and lives through the call.
+        ensure!(unsafe { libc::sigaddset(&raw mut set, signal) } == 0, "no signal {signal}");
+        // SAFETY: both sets live through the call.
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before) };
+        Ok(Self { signal, set, before })
+    }
+
+    /// Whether it comes in time.
+    pub(crate) fn wait(&self, time: Duration) -> Result<bool> {
+        let time = libc::timespec {
+            tv_sec: i64::try_from(time.as_secs())?,
+            tv_nsec: i64::from(time.subsec_nanos()),
+        };
+        // SAFETY: both pointers are to values that live through the call.
+        let signal =
+            unsafe { libc::sigtimedwait(&raw const self.set, std::ptr::null_mut(), &raw const time) };
+        Ok(signal == self.signal)
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // SAFETY: the set is the one that the thread had.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()) };
+    }
+}
+
 /// SIGURG for one descriptor, to this thread, which does not let it in while this lives.
 pub(crate) struct Urge {
     set: libc::sigset_t,

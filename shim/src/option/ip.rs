@@ -1,9 +1,10 @@
 //! `IPPROTO_IP`, ip(7). An IPv6 socket has these, too: for IPv4 through mapped addresses.
 
-use super::{Flag, IpNumber, Target, multicast, show};
+use super::{Flag, IpNumber, Target, multicast, show, stored};
 use crate::errno::fail;
 use crate::sys::constants::{
-    IP_MTU, IP_MTU_DISCOVER, IP_MULTICAST_IF, IP_PKTINFO, IP_RECVERR, IP_RECVTOS, IP_RECVTTL, IP_TOS, IP_TTL,
+    IP_MTU, IP_MTU_DISCOVER, IP_MULTICAST_IF, IP_OPTIONS, IP_PKTINFO, IP_RECVERR, IP_RECVTOS, IP_RECVTTL,
+    IP_TOS, IP_TTL, IPPROTO_IP,
 };
 use ioth_stack::{Kind, MtuDiscovery};
 use rustix::io::Errno;
@@ -19,10 +20,15 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
         IP_TOS => settings.ip_number(IpNumber::Tos),
         IP_MTU_DISCOVER => settings.ip_number(IpNumber::Discovery),
         IP_MTU => target.path_mtu()?,
+        // None are sent, and none are kept.
+        IP_OPTIONS => return Ok(0),
         IP_MULTICAST_IF => return Ok(multicast::read_interface_v4(target, value)),
         _ => match multicast::read_v4(target, name) {
             Some(number) => number,
-            None => i32::from(settings.has(flag(name)?)),
+            None => match stored::read(target, IPPROTO_IP, name) {
+                Some(number) => number,
+                None => i32::from(settings.has(flag(name)?)),
+            },
         },
     };
     // As Linux: who has no room for an integer gets a byte.
@@ -38,6 +44,9 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
     if let Some(done) = multicast::write_v4(target, name, value) {
         return done;
     }
+    if let Some(done) = stored::write(target, IPPROTO_IP, name, value) {
+        return done;
+    }
     // As Linux: a byte does for an integer, and nothing for 0.
     let number = match (value.first_chunk(), value.first()) {
         (Some(bytes), _) => i32::from_ne_bytes(*bytes),
@@ -45,6 +54,7 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
     };
     let settings = &target.shared.settings;
     match name {
+        IP_OPTIONS => return if value.is_empty() { Ok(()) } else { fail(Errno::INVAL) },
         IP_TTL => {
             if value.is_empty() || !(number == -1 || (1..=255).contains(&number)) {
                 return fail(Errno::INVAL);

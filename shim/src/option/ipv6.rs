@@ -1,11 +1,13 @@
 //! `IPPROTO_IPV6`, ipv6(7).
 
 use super::ip::{USUAL_TTL, discovery, tos_of};
-use super::{Flag, IpNumber, Target, integer, multicast, show_integer};
+use super::{Flag, IpNumber, Target, integer, multicast, show_integer, stored};
 use crate::errno::fail;
+use crate::state::Phase;
 use crate::sys::constants::{
-    IPV6_DONTFRAG, IPV6_MTU, IPV6_MTU_DISCOVER, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO,
-    IPV6_RECVTCLASS, IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_V6ONLY,
+    AF_INET, AF_INET6, IPPROTO_IPV6, IPV6_ADDRFORM, IPV6_CHECKSUM, IPV6_DONTFRAG, IPV6_MTU,
+    IPV6_MTU_DISCOVER, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO, IPV6_RECVTCLASS, IPV6_TCLASS,
+    IPV6_UNICAST_HOPS, IPV6_V6ONLY,
 };
 use rustix::io::Errno;
 use std::io;
@@ -20,9 +22,14 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
         IPV6_TCLASS => settings.ip_number(IpNumber::TrafficClass),
         IPV6_MTU_DISCOVER => settings.ip_number(IpNumber::DiscoveryV6),
         IPV6_MTU => target.path_mtu()?,
+        IPV6_ADDRFORM if target.shared.phase() == Phase::Connected => AF_INET6,
+        IPV6_ADDRFORM => return fail(Errno::NOTCONN),
         _ => match multicast::read_v6(target, name) {
             Some(number) => number,
-            None => i32::from(settings.has(flag(name)?)),
+            None => match stored::read(target, IPPROTO_IPV6, name) {
+                Some(number) => number,
+                None => i32::from(settings.has(flag(name)?)),
+            },
         },
     };
     Ok(show_integer(value, integer))
@@ -31,6 +38,13 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
 pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<()> {
     if let Some(done) = multicast::write_v6(target, name, value) {
         return done;
+    }
+    if let Some(done) = stored::write(target, IPPROTO_IPV6, name, value) {
+        return done;
+    }
+    // As Linux: what raw sockets alone have is refused before its length is looked at.
+    if name == IPV6_CHECKSUM {
+        return fail(Errno::NOPROTOOPT);
     }
     let settings = &target.shared.settings;
     let number = integer(value)?;
@@ -63,6 +77,10 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
             let mtu = u16::try_from(number).ok().filter(|mtu| *mtu > 0);
             target.tell(|options| options.ip.mtu_v6 = mtu)?;
         }
+        // A socket stays of the family that it was made with: no address fits another.
+        IPV6_ADDRFORM if number != AF_INET => return fail(Errno::INVAL),
+        IPV6_ADDRFORM if target.shared.phase() != Phase::Connected => return fail(Errno::NOTCONN),
+        IPV6_ADDRFORM => return fail(Errno::ADDRNOTAVAIL),
         // Linux refuses it once the socket has a port.
         IPV6_V6ONLY if target.shared.names().local.is_some_and(|local| local.port() != 0) => {
             return fail(Errno::INVAL);

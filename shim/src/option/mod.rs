@@ -1,47 +1,16 @@
 //! Socket options, one file per level. What a socket of ours shows comes from its own table, never
 //! from the pair behind its descriptor.
 //!
-//! | level | option | |
-//! |---|---|---|
-//! | `SOL_SOCKET` | `SO_REUSEADDR`, `SO_REUSEPORT`, `SO_BROADCAST`, `SO_RCVBUF`, `SO_SNDBUF`, `SO_RCVTIMEO`, `SO_SNDTIMEO` | has effect |
-//! | | `SO_TYPE`, `SO_DOMAIN`, `SO_PROTOCOL`, `SO_ACCEPTCONN`, `SO_ERROR` | to be read |
-//! | | `SO_LINGER` | on with 0 seconds: close sends a reset; with more: close waits for the peer so long |
-//! | | `SO_KEEPALIVE`, `SO_OOBINLINE` | has effect |
-//! | | `SO_TIMESTAMP`, `SO_TIMESTAMPNS`, `SO_RXQ_OVFL` | has effect on datagrams, see [`Control`](crate::Control) |
-//! | `IPPROTO_UDP` | `UDP_SEGMENT` | has effect: what is sent is cut into datagrams |
-//! | | `UDP_GRO` | has effect: what arrives in a super-frame is received as one, see [`Control`](crate::Control) |
-//! | `IPPROTO_IP` | `IP_TTL`, `IP_TOS` | has effect; TCP keeps the bits of ECN to itself |
-//! | | `IP_MTU` | to be read, of what is connected |
-//! | | `IP_MTU_DISCOVER`, `IP_RECVERR` | has effect on datagrams |
-//! | | `IP_RECVTTL`, `IP_RECVTOS`, `IP_PKTINFO` | has effect on datagrams, see [`Control`](crate::Control) |
-//! | | `IP_MULTICAST_TTL`, `IP_MULTICAST_LOOP`, `IP_MULTICAST_IF`, `IP_MULTICAST_ALL` | has effect on datagrams |
-//! | | `IP_ADD_MEMBERSHIP`, `IP_DROP_MEMBERSHIP`, `IP_ADD_SOURCE_MEMBERSHIP`, `IP_DROP_SOURCE_MEMBERSHIP`, `IP_BLOCK_SOURCE`, `IP_UNBLOCK_SOURCE` | to be set, on datagram sockets |
-//! | both | `MCAST_JOIN_GROUP`, `MCAST_LEAVE_GROUP`, `MCAST_JOIN_SOURCE_GROUP`, `MCAST_LEAVE_SOURCE_GROUP`, `MCAST_BLOCK_SOURCE`, `MCAST_UNBLOCK_SOURCE` | to be set, on datagram sockets |
-//! | `IPPROTO_TCP` | `TCP_NODELAY`, `TCP_CORK`, `TCP_QUICKACK` | has effect |
-//! | | `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT`, `TCP_USER_TIMEOUT` | has effect |
-//! | | `TCP_SYNCNT`, `TCP_DEFER_ACCEPT`, `TCP_LINGER2` | has effect |
-//! | | `TCP_MAXSEG` | has effect on connections that are made later, as on Linux; shows what holds |
-//! | | `TCP_CONGESTION` | has effect: "cubic" or "reno" |
-//! | `IPPROTO_IPV6` | `IPV6_V6ONLY` | has effect |
-//! | | `IPV6_UNICAST_HOPS`, `IPV6_TCLASS` | has effect; TCP keeps the bits of ECN to itself |
-//! | | `IPV6_MTU_DISCOVER`, `IPV6_DONTFRAG`, `IPV6_RECVERR`, `IPV6_MTU` | has effect on datagrams; the last shows the path's |
-//! | | `IPV6_RECVHOPLIMIT`, `IPV6_RECVTCLASS`, `IPV6_RECVPKTINFO` | has effect on datagrams, see [`Control`](crate::Control) |
-//! | | `IPV6_MULTICAST_HOPS`, `IPV6_MULTICAST_LOOP`, `IPV6_MULTICAST_IF`, `IPV6_MULTICAST_ALL` | has effect on datagrams |
-//! | | `IPV6_ADD_MEMBERSHIP`, `IPV6_DROP_MEMBERSHIP` | to be set, on datagram sockets |
-//! | `SOL_SOCKET` | `SO_ATTACH_FILTER`, `SO_DETACH_FILTER` | to be set, on raw and packet sockets; see [`attach_filter`](crate::attach_filter) |
-//! | `SOL_RAW` | `ICMP_FILTER`, `IPV6_CHECKSUM` | has effect on raw sockets |
-//! | `IPPROTO_IP`, `IPPROTO_IPV6` | `IP_HDRINCL`, `IPV6_HDRINCL`, `IPV6_CHECKSUM` | has effect on raw sockets |
-//! | `IPPROTO_ICMPV6` | `ICMP6_FILTER` | has effect on raw sockets |
-//! | `SOL_PACKET` | `PACKET_AUXDATA`, `PACKET_IGNORE_OUTGOING` | has effect on packet sockets |
-//! | | `PACKET_STATISTICS` | to be read; begins anew |
-//! | | `PACKET_ADD_MEMBERSHIP`, `PACKET_DROP_MEMBERSHIP` | to be set; the links of a stack hand over whatever comes, so nothing changes |
-//! | any other | | `ENOPROTOOPT`; reading at a level that the socket does not have: `EOPNOTSUPP` for IPv4 |
+//! [`TABLE`] has all of them, each with what it does; `docs/options.md` is made from it. Any other is refused with
+//! `ENOPROTOOPT`; reading at a level that the socket does not have says `EOPNOTSUPP` for IPv4.
 //!
 //! The rings of a connection grow by themselves, to [`MAX_BUFFER`] at most, unless their size was set.
 //!
 //! As on Linux, `SO_RCVBUF` and `SO_SNDBUF` show twice what was set, within bounds: at least 2304 and
 //! 4608, at most twice [`MAX_BUFFER`] (the kernel's bound is the sysctl `net.core.rmem_max`).
 
+mod device;
+mod info;
 mod ip;
 mod ipv6;
 mod multicast;
@@ -49,11 +18,14 @@ mod packet;
 mod raw;
 mod settings;
 mod socket;
+mod stored;
+mod table;
 mod tcp;
 mod udp;
 
 pub(crate) use settings::{Flag, IpNumber, Number, Settings};
 pub use socket::MAX_BUFFER;
+pub use table::{Row, Support, TABLE, markdown};
 
 use crate::errno::fail;
 use crate::packet::is_one as is_packet;

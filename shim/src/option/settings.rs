@@ -1,6 +1,7 @@
 //! The options of a socket as getsockopt(2) shows them. What of it the engine must know is handed on
 //! when it is set.
 
+use super::stored;
 use ioth_stack::{CongestionControl, Options, Retries};
 use rustix::net::sockopt::{self, Timeout};
 use std::io;
@@ -62,6 +63,10 @@ pub(crate) enum Flag {
     AuxData = 1 << 23,
     /// `PACKET_IGNORE_OUTGOING`.
     IgnoreOutgoing = 1 << 24,
+    /// `UDP_CORK`.
+    UdpCork = 1 << 25,
+    /// `SO_DONTROUTE`.
+    OnLink = 1 << 26,
 }
 
 /// Those that ask for control messages beside a datagram.
@@ -84,11 +89,16 @@ pub(crate) struct Settings {
     send_timeout: AtomicU64,
     recv_buffer: AtomicI32,
     send_buffer: AtomicI32,
+    /// `SO_LINGER`: the seconds, and in the upper half whether it is on.
     linger: AtomicI64,
+    /// `SO_TIMESTAMPING`.
+    stamping: AtomicI32,
     /// The options of TCP that are numbers, by [`Number`].
     numbers: [AtomicI32; 8],
     /// Those of IP and UDP, by [`IpNumber`].
     ip_numbers: [AtomicI32; 15],
+    /// Those that are in one list.
+    stored: [AtomicI32; stored::COUNT],
 }
 
 /// An option of IP or UDP that is a number, as getsockopt(2) shows it, but for -1: what the system has.
@@ -157,10 +167,12 @@ impl Settings {
             send_timeout: AtomicU64::new(0),
             recv_buffer: shown(options.recv_buffer),
             send_buffer: shown(options.send_buffer),
-            linger: AtomicI64::new(-1),
+            linger: AtomicI64::new(0),
+            stamping: AtomicI32::new(0),
             numbers: Default::default(),
             // Nothing set, no differentiated service, IP_PMTUDISC_WANT; to groups one hop, and back to members here.
             ip_numbers: [-1, 0, 1, -1, 0, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0].map(AtomicI32::new),
+            stored: stored::initial().map(AtomicI32::new),
         };
         settings.set(Flag::ReuseAddress, options.reuse_address);
         settings.set(Flag::Broadcast, options.broadcast);
@@ -192,10 +204,16 @@ impl Settings {
         self.recv_buffer.store(listener.recv_buffer.load(Relaxed), Relaxed);
         self.send_buffer.store(listener.send_buffer.load(Relaxed), Relaxed);
         self.linger.store(listener.linger.load(Relaxed), Relaxed);
+        self.stamping.store(listener.stamping.load(Relaxed), Relaxed);
         let numbers = self.numbers.iter().chain(&self.ip_numbers);
         for (own, theirs) in numbers.zip(listener.numbers.iter().chain(&listener.ip_numbers)) {
             own.store(theirs.load(Relaxed), Relaxed);
         }
+        for (own, theirs) in self.stored.iter().zip(&listener.stored) {
+            own.store(theirs.load(Relaxed), Relaxed);
+        }
+        // As Linux: an accepted connection has the priority that its type of service says.
+        self.set_stored(stored::PRIORITY, 0);
         // As Linux: this is the listener's alone.
         self.set_number(Number::DeferAccept, 0);
     }
@@ -243,9 +261,15 @@ impl Settings {
         self.send_buffer.store(shown, Relaxed);
     }
 
-    /// Sets `SO_LINGER` in seconds; `None` turns it off.
-    pub(crate) fn set_linger(&self, seconds: Option<i32>) {
-        self.linger.store(seconds.map_or(-1, i64::from), Relaxed);
+    /// Sets `SO_LINGER`. As Linux: turned off, it keeps the seconds that it had.
+    pub(crate) fn set_linger(&self, on: bool, seconds: i32) {
+        let seconds = if on { seconds.max(0) } else { self.shown_linger().1 };
+        self.linger.store(i64::from(on) << 32 | i64::from(seconds), Relaxed);
+    }
+
+    /// Sets `SO_TIMESTAMPING`.
+    pub(crate) fn set_stamping(&self, flags: i32) {
+        self.stamping.store(flags, Relaxed);
     }
 
     /// Sets an option of TCP that is a number.
@@ -268,9 +292,27 @@ impl Settings {
         self.ip_numbers[number as usize].load(Relaxed)
     }
 
+    /// Sets an option of the list.
+    pub(crate) fn set_stored(&self, at: usize, value: i32) {
+        self.stored[at].store(value, Relaxed);
+    }
+
+    /// An option of the list.
+    pub(crate) fn stored(&self, at: usize) -> i32 {
+        self.stored[at].load(Relaxed)
+    }
+
+    /// `SO_RCVLOWAT`: so many bytes of a stream are waited for.
+    pub(crate) fn low_water(&self) -> usize {
+        usize::try_from(self.stored(stored::LOW_WATER)).unwrap_or(1)
+    }
+
     /// Whether anything asks for control messages beside a datagram.
     pub(crate) fn ask_for_controls(&self) -> bool {
         self.flags.load(Relaxed) & ASK_FOR_CONTROLS != 0
+            || self.stamps_received()
+            || self.original_destination(false)
+            || self.original_destination(true)
     }
 
     /// Whether an option is on.
@@ -308,9 +350,32 @@ impl Settings {
         self.send_buffer.load(Relaxed)
     }
 
-    /// `SO_LINGER` in seconds.
+    /// `SO_LINGER` in seconds, if it is on.
     pub(crate) fn linger(&self) -> Option<i32> {
-        i32::try_from(self.linger.load(Relaxed)).ok().filter(|seconds| *seconds >= 0)
+        Some(self.shown_linger()).filter(|(on, _)| *on).map(|(_, seconds)| seconds)
+    }
+
+    /// What `SO_LINGER` shows: whether it is on, and the seconds.
+    pub(crate) fn shown_linger(&self) -> (bool, i32) {
+        let both = self.linger.load(Relaxed);
+        (both >> 32 != 0, (both & i64::from(i32::MAX)) as i32)
+    }
+
+    /// `SO_TIMESTAMPING`.
+    pub(crate) fn stamping(&self) -> i32 {
+        self.stamping.load(Relaxed)
+    }
+
+    /// Whether `SO_TIMESTAMPING` asks when datagrams were received: `SOF_TIMESTAMPING_RX_SOFTWARE` and
+    /// `SOF_TIMESTAMPING_SOFTWARE`.
+    pub(crate) fn stamps_received(&self) -> bool {
+        const BOTH: i32 = 1 << 3 | 1 << 4;
+        self.stamping() & BOTH == BOTH
+    }
+
+    /// Whether the address that a datagram was sent to is asked for: `IP_RECVORIGDSTADDR`, `IPV6_RECVORIGDSTADDR`.
+    pub(crate) fn original_destination(&self, v6: bool) -> bool {
+        self.stored(if v6 { stored::ORIGINAL_V6 } else { stored::ORIGINAL }) != 0
     }
 }
 

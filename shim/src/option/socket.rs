@@ -1,14 +1,16 @@
 //! `SOL_SOCKET`, socket(7).
 
-use super::{Flag, Target, integer, show, show_integer};
+use super::{Flag, Target, device, integer, show, show_integer, stored};
 use crate::connecting;
 use crate::errno::fail;
-use crate::state::Phase;
+use crate::state::{Phase, Shared};
 use crate::sys::constants::{
     AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, SO_ACCEPTCONN,
-    SO_ATTACH_FILTER, SO_BROADCAST, SO_DETACH_FILTER, SO_DOMAIN, SO_ERROR, SO_KEEPALIVE, SO_LINGER,
-    SO_OOBINLINE, SO_PROTOCOL, SO_RCVBUF, SO_RCVTIMEO, SO_REUSEADDR, SO_REUSEPORT, SO_RXQ_OVFL, SO_SNDBUF,
-    SO_SNDTIMEO, SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TYPE, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM,
+    SO_ATTACH_FILTER, SO_BINDTODEVICE, SO_BINDTOIFINDEX, SO_BROADCAST, SO_COOKIE, SO_DETACH_FILTER,
+    SO_DOMAIN, SO_DONTROUTE, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PASSCRED, SO_PASSSEC,
+    SO_PEEK_OFF, SO_PEERCRED, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT, SO_RCVTIMEO, SO_REUSEADDR,
+    SO_REUSEPORT, SO_RXQ_OVFL, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDTIMEO, SO_TIMESTAMP, SO_TIMESTAMPING,
+    SO_TIMESTAMPNS, SO_TYPE, SO_ZEROCOPY, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM, SOL_SOCKET,
 };
 use crate::{filter, packet};
 use ioth_stack::{Error, Family, Framing, Kind};
@@ -45,20 +47,14 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
                 AF_INET6
             }
         }
-        SO_PROTOCOL => match (shared.kind, shared.family) {
-            (Kind::Stream, _) => IPPROTO_TCP,
-            (Kind::Datagram, _) => IPPROTO_UDP,
-            (Kind::Echo, Family::V4) => IPPROTO_ICMP,
-            (Kind::Echo, Family::V6) => IPPROTO_ICMPV6,
-            (Kind::Raw(protocol), _) => protocol.into(),
-            (Kind::Packet(_), _) => 0,
-        },
+        SO_PROTOCOL => protocol(shared),
         SO_ACCEPTCONN => i32::from(shared.phase() == Phase::Listening && !shared.read_shut.load(Relaxed)),
         SO_REUSEADDR => i32::from(settings.has(Flag::ReuseAddress)),
         SO_REUSEPORT => i32::from(settings.has(Flag::ReusePort)),
         SO_TIMESTAMP => i32::from(settings.has(Flag::Timestamp)),
         SO_TIMESTAMPNS => i32::from(settings.has(Flag::TimestampNanos)),
         SO_RXQ_OVFL => i32::from(settings.has(Flag::Drops)),
+        SO_DONTROUTE => i32::from(settings.has(Flag::OnLink)),
         SO_BROADCAST => i32::from(settings.has(Flag::Broadcast)),
         SO_KEEPALIVE => i32::from(settings.has(Flag::KeepAlive)),
         SO_OOBINLINE => i32::from(settings.has(Flag::OobInline)),
@@ -67,19 +63,32 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
         SO_RCVTIMEO => return Ok(show(value, &timeval(settings.recv_timeout()))),
         SO_SNDTIMEO => return Ok(show(value, &timeval(settings.send_timeout()))),
         SO_LINGER => {
-            let seconds = settings.linger();
-            let mut bytes = [0; 8];
-            bytes[..4].copy_from_slice(&i32::from(seconds.is_some()).to_ne_bytes());
-            bytes[4..].copy_from_slice(&seconds.unwrap_or(0).to_ne_bytes());
+            let (on, seconds) = settings.shown_linger();
+            return Ok(show(value, &[i32::from(on).to_ne_bytes(), seconds.to_ne_bytes()].concat()));
+        }
+        SO_COOKIE if value.len() < 8 => return fail(Errno::INVAL),
+        SO_COOKIE => return Ok(show(value, &shared.cookie.to_ne_bytes())),
+        SO_PEERCRED => return Ok(show(value, &NOBODY)),
+        SO_PEEK_OFF | SO_PASSCRED | SO_PASSSEC => return fail(Errno::OPNOTSUPP),
+        SO_BINDTODEVICE | SO_BINDTOIFINDEX => return device::read(target, name, value),
+        SO_TIMESTAMPING => {
+            let bytes = [settings.stamping().to_ne_bytes(), [0; 4]].concat();
             return Ok(show(value, &bytes));
         }
-        _ => return fail(Errno::NOPROTOOPT),
+        _ => match stored::read(target, SOL_SOCKET, name) {
+            Some(number) => number,
+            None => return fail(Errno::NOPROTOOPT),
+        },
     };
     Ok(show_integer(value, integer))
 }
 
 pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<()> {
     let settings = &target.shared.settings;
+    // As Linux: this is a name, and comes first.
+    if name == SO_BINDTODEVICE {
+        return device::write_name(target, value);
+    }
     // As Linux: a value shorter than an integer is refused before the name is looked at.
     let number = integer(value)?;
     let on = number != 0;
@@ -101,6 +110,7 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
             settings.set(Flag::Drops, on);
             Ok(())
         }
+        SO_DONTROUTE => target.set(Flag::OnLink, on, |options| options.ip.on_link = on),
         SO_BROADCAST => target.set(Flag::Broadcast, on, |options| options.broadcast = on),
         SO_KEEPALIVE => target.set(Flag::KeepAlive, on, |options| options.keepalive.on = on),
         SO_OOBINLINE => {
@@ -109,13 +119,13 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
             settings.set(Flag::OobInline, on);
             Ok(())
         }
-        SO_RCVBUF => {
+        SO_RCVBUF | SO_RCVBUFFORCE => {
             let (bytes, shown) = buffer(number, MIN_RECV);
             target.tell(|options| (options.recv_buffer, options.recv_limit) = (bytes, bytes))?;
             settings.set_recv_buffer(shown);
             Ok(())
         }
-        SO_SNDBUF => {
+        SO_SNDBUF | SO_SNDBUFFORCE => {
             let (bytes, shown) = buffer(number, MIN_SEND);
             target.tell(|options| (options.send_buffer, options.send_limit) = (bytes, bytes))?;
             settings.set_send_buffer(shown);
@@ -136,13 +146,46 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
         }
         SO_LINGER => {
             let Some(seconds) = value.get(4..8) else { return fail(Errno::INVAL) };
-            settings.set_linger(if on { Some(integer(seconds)?.max(0)) } else { None });
+            settings.set_linger(on, integer(seconds)?);
             Ok(())
         }
-        SO_ERROR | SO_TYPE | SO_DOMAIN | SO_PROTOCOL | SO_ACCEPTCONN => fail(Errno::NOPROTOOPT),
-        _ => fail(Errno::NOPROTOOPT),
+        SO_BINDTOIFINDEX => device::write_number(target, number),
+        SO_TIMESTAMPING if number & !STAMPING != 0 => fail(Errno::INVAL),
+        SO_TIMESTAMPING => {
+            settings.set_stamping(number);
+            Ok(())
+        }
+        SO_PEEK_OFF | SO_PASSCRED | SO_PASSSEC | SO_ZEROCOPY => fail(Errno::OPNOTSUPP),
+        // What can only be read among them.
+        _ => {
+            stored::write(target, SOL_SOCKET, name, value).unwrap_or_else(|| fail(Errno::NOPROTOOPT))?;
+            if name == SO_RCVLOWAT {
+                // For plain calls on the same descriptor.
+                let least = i32::try_from(settings.low_water()).unwrap_or(i32::MAX);
+                crate::sys::option::write(target.fd, SOL_SOCKET, SO_RCVLOWAT, &least.to_ne_bytes())?;
+            }
+            Ok(())
+        }
     }
 }
+
+/// The protocol of a socket, as the third argument of socket(2).
+pub(super) const fn protocol(shared: &Shared) -> i32 {
+    match (shared.kind, shared.family) {
+        (Kind::Stream, _) => IPPROTO_TCP,
+        (Kind::Datagram, _) => IPPROTO_UDP,
+        (Kind::Echo, Family::V4) => IPPROTO_ICMP,
+        (Kind::Echo, Family::V6) => IPPROTO_ICMPV6,
+        (Kind::Raw(protocol), _) => protocol as i32,
+        (Kind::Packet(_), _) => 0,
+    }
+}
+
+/// What `SO_PEERCRED` shows of a socket whose peer is no process here: `struct ucred` with pid 0, uid and gid -1.
+const NOBODY: [u8; 12] = [0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255];
+
+/// The flags that `SO_TIMESTAMPING` has (`SOF_TIMESTAMPING_MASK` of `include/uapi/linux/net_tstamp.h`).
+const STAMPING: i32 = (1 << 19) - 1;
 
 /// Takes the pending error: what a connect came to, what ended the connection, what ICMP said.
 fn take_error(target: &Target<'_>) -> i32 {

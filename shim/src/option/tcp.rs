@@ -1,10 +1,12 @@
 //! `IPPROTO_TCP`, tcp(7).
 
-use super::{Flag, Number, Target, integer, show, show_integer};
+use super::info;
+use super::{Flag, Number, Target, integer, show, show_integer, stored};
 use crate::errno::fail;
 use crate::sys::constants::{
-    TCP_CONGESTION, TCP_CORK, TCP_DEFER_ACCEPT, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_LINGER2,
-    TCP_MAXSEG, TCP_NODELAY, TCP_QUICKACK, TCP_SYNCNT, TCP_USER_TIMEOUT,
+    IPPROTO_TCP, TCP_CONGESTION, TCP_CORK, TCP_DEFER_ACCEPT, TCP_FASTOPEN, TCP_INFO, TCP_KEEPCNT,
+    TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_LINGER2, TCP_MAXSEG, TCP_NODELAY, TCP_QUICKACK, TCP_SYNCNT,
+    TCP_TIMESTAMP, TCP_ULP, TCP_USER_TIMEOUT, TCP_WINDOW_CLAMP,
 };
 use ioth_stack::{CongestionControl, Options, Retries};
 use rustix::io::Errno;
@@ -33,16 +35,33 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
             bytes[..name.len()].copy_from_slice(name);
             return Ok(show(value, &bytes));
         }
-        _ => settings.number(number(name)?.0),
+        TCP_INFO => return Ok(show(value, &info::of(target))),
+        TCP_WINDOW_CLAMP => target.shared.settings.recv_buffer(),
+        TCP_TIMESTAMP => clock(),
+        TCP_FASTOPEN => 0,
+        // None is in use.
+        TCP_ULP => return Ok(0),
+        _ => match stored::read(target, IPPROTO_TCP, name) {
+            Some(number) => number,
+            None => settings.number(number(name)?.0),
+        },
     };
     Ok(show_integer(value, integer))
 }
 
 pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<()> {
+    // None is known, and a name comes before its length is looked at.
+    if name == TCP_ULP {
+        return fail(Errno::NOENT);
+    }
     if name == TCP_CONGESTION {
         return choose_control(target, value);
     }
     // As Linux: a value shorter than an integer is refused before the name is looked at.
+    integer(value)?;
+    if let Some(done) = stored::write(target, IPPROTO_TCP, name, value) {
+        return done;
+    }
     let value = integer(value)?;
     let on = value != 0;
     match name {
@@ -125,6 +144,13 @@ fn choose_control(target: &Target<'_>, value: &[u8]) -> io::Result<()> {
     };
     let reno = control == CongestionControl::Reno;
     target.set(Flag::Reno, reno, |options| options.congestion_control = control)
+}
+
+/// What `TCP_TIMESTAMP` shows: milliseconds, from anywhere.
+fn clock() -> i32 {
+    use rustix::time::{ClockId, clock_gettime};
+    let now = clock_gettime(ClockId::Monotonic);
+    (now.tv_sec * 1000 + now.tv_nsec / 1_000_000) as i32
 }
 
 /// What `TCP_CONGESTION` may be; the first is the default.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `names.rs` | [`Stack::resolve`], [`Stack::reverse`] |
 //! | `gai.rs`, `addrinfo.rs`, `nameinfo.rs`, `literal.rs`, `services.rs` | getaddrinfo(3) and getnameinfo(3) |
+//! | `hostent.rs` | gethostbyname(3) and gethostbyaddr(3), by the two above |
 //! | `search.rs`, `hosts.rs` | from a text to names; names that nobody is asked for |
 //! | `servers.rs`, `cache.rs` | whom to ask first, and what is known already |
 //! | `question.rs`, `answer.rs` | which message is the answer to a question, and what it says |
@@ -18,6 +19,7 @@ mod cache;
 mod exchange;
 mod failure;
 mod gai;
+mod hostent;
 mod hosts;
 mod literal;
 mod nameinfo;
@@ -29,6 +31,7 @@ mod services;
 
 pub use addrinfo::{AddrInfo, Hints, getaddrinfo};
 pub use gai::GaiError;
+pub use hostent::{HostEntry, gethostbyaddr, gethostbyname, gethostbyname2};
 pub use nameinfo::getnameinfo;
 
 use crate::stack::Stack;

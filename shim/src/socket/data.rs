@@ -3,13 +3,14 @@
 use crate::errno::fail;
 use crate::plain::{recv_flags, send_flags};
 use crate::sockaddr::SockAddr;
-use crate::state::Shared;
+use crate::state::{Phase, Shared};
 use crate::sys::constants::{
-    MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL,
+    MSG_CMSG_CLOEXEC, MSG_CONFIRM, MSG_DONTROUTE, MSG_DONTWAIT, MSG_EOR, MSG_ERRQUEUE, MSG_FASTOPEN,
+    MSG_MORE, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_PROBE, MSG_TRUNC, MSG_WAITALL,
 };
 use crate::sys::mark;
 use crate::table::{self, Found};
-use crate::{datagram, packet, plain, transfer, urgent};
+use crate::{cork, datagram, packet, plain, transfer, urgent};
 use ioth_stack::{DatagramOptions, Family, Kind};
 use rustix::io::Errno;
 use rustix::net;
@@ -18,13 +19,14 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// Sends on a connected socket, see send(2). Waits until all of it is taken unless the descriptor or
-/// `MSG_DONTWAIT` says otherwise. `flags`: `MSG_DONTWAIT`, `MSG_NOSIGNAL`, on a stream `MSG_OOB`: the last byte is
-/// urgent.
+/// `MSG_DONTWAIT` says otherwise. `flags`: `MSG_DONTWAIT`, `MSG_NOSIGNAL`, `MSG_MORE` (part of a segment waits for what is
+/// sent next, and the parts of a datagram become one), on a stream `MSG_OOB` (the last byte is urgent) and `MSG_FASTOPEN`
+/// (connects first), on datagrams `MSG_DONTROUTE`, `MSG_PROBE`. As on Linux, others are not looked at.
 ///
 /// # Errors
 /// `EAGAIN`, `EPIPE` (with SIGPIPE unless `MSG_NOSIGNAL`) when sending is over or was never possible,
 /// `ECONNRESET`, `ETIMEDOUT`, `EDESTADDRREQ` on a datagram socket without peer, `EMSGSIZE`,
-/// `EOPNOTSUPP` for other flags.
+/// `EOPNOTSUPP` for `MSG_OOB` on a datagram socket of IPv4.
 pub fn send(fd: impl AsFd, data: &[u8], flags: i32) -> io::Result<usize> {
     let fd = fd.as_fd();
     send_found(&table::find(fd)?, fd, data, flags, None)
@@ -47,60 +49,76 @@ pub(crate) fn send_found(
     flags: i32,
     to: Option<&SocketAddr>,
 ) -> io::Result<usize> {
-    if let Some(shared) = ours(found) {
-        refuse_flags(shared, flags)?;
-    }
+    let flags = ours(found).map_or(Ok(flags), |shared| known_flags(shared, flags))?;
     match (found, to) {
         (Found::Kernel, None) => Ok(net::send(fd, data, send_flags(flags))?),
         (Found::Kernel, Some(to)) => Ok(net::sendto(fd, data, send_flags(flags), to)?),
-        (Found::Ours(socket), _) if socket.shared.kind == Kind::Stream => {
-            transfer::transmit(socket, fd, data, flags)
+        (Found::Ours(socket), to) if socket.shared.kind == Kind::Stream => {
+            if flags & MSG_FASTOPEN != 0 {
+                connect_first(found, fd, to)?;
+            }
+            transfer::transmit(socket, fd, data, flags & !MSG_FASTOPEN)
         }
         (Found::Ours(socket), to) if packet::is_one(&socket.shared) => {
             packet::transmit(found, fd, data, flags, to.map(SockAddr::from).as_ref())
         }
         (Found::Ours(socket), to) => {
-            let own = DatagramOptions::default();
-            datagram::transmit(socket, fd, data, flags & !MSG_OOB, to, &own)
+            cork::transmit(socket, fd, data, flags & !MSG_OOB, to, &DatagramOptions::default())
         }
         (Found::Plain(shared), _) if shared.kind == Kind::Stream => plain::transmit(shared, fd, data, flags),
-        (Found::Plain(shared), to) => datagram::transmit_plain(shared, fd, data, flags & !MSG_OOB, to),
+        (Found::Plain(shared), to) => cork::transmit_plain(shared, fd, data, flags & !MSG_OOB, to),
     }
 }
 
-/// Refuses flags of send(2) that mean nothing here.
-pub(crate) fn refuse_flags(shared: &Shared, flags: i32) -> io::Result<()> {
-    const KNOWN: i32 = MSG_DONTWAIT | MSG_NOSIGNAL;
-    let known = match (shared.kind, shared.family) {
-        // As Linux, which does not ask about it in a datagram of IPv6.
-        (Kind::Stream, _) | (Kind::Datagram, Family::V6) => KNOWN | MSG_OOB,
-        (Kind::Datagram | Kind::Echo | Kind::Raw(_), _) => KNOWN,
-        // As Linux, which looks at none of them.
-        (Kind::Packet(_), _) => return Ok(()),
-    };
-    if flags & !known == 0 { Ok(()) } else { fail(Errno::OPNOTSUPP) }
+/// `MSG_FASTOPEN` of tcp(7), towards a server that never gave a cookie: the connection is made, then the data sent.
+fn connect_first(found: &Found, fd: BorrowedFd<'_>, to: Option<&SocketAddr>) -> io::Result<()> {
+    match to {
+        Some(to) => super::connect_found(found, fd, to),
+        None if ours(found).is_some_and(|shared| shared.phase() == Phase::Fresh) => fail(Errno::INVAL),
+        None => fail(Errno::ISCONN),
+    }
 }
 
-/// Refuses flags of recv(2) that mean nothing here.
-pub(crate) fn refuse_recv_flags(shared: &Shared, flags: i32) -> io::Result<()> {
-    const KNOWN: i32 =
-        MSG_PEEK | MSG_DONTWAIT | MSG_WAITALL | MSG_TRUNC | MSG_CMSG_CLOEXEC | MSG_NOSIGNAL | MSG_ERRQUEUE;
-    let known = match shared.kind {
-        Kind::Stream | Kind::Datagram => KNOWN | MSG_OOB,
-        Kind::Echo | Kind::Raw(_) => KNOWN,
-        Kind::Packet(_) => return packet::refuse_recv_flags(flags),
-    };
-    if flags & !known == 0 { Ok(()) } else { fail(Errno::OPNOTSUPP) }
+/// The flags of send(2) that mean something. As Linux: those that mean nothing are not looked at.
+pub(crate) fn known_flags(shared: &Shared, flags: i32) -> io::Result<i32> {
+    const ANY: i32 = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_OOB | MSG_MORE;
+    const DATAGRAM: i32 = ANY | MSG_PROBE | MSG_DONTROUTE | MSG_CONFIRM | MSG_EOR;
+    match (shared.kind, shared.family) {
+        (Kind::Stream, _) => Ok(flags & (ANY | MSG_FASTOPEN)),
+        // Linux does not ask about it in a datagram of IPv6.
+        (Kind::Datagram, Family::V6) => Ok(flags & DATAGRAM),
+        (Kind::Datagram | Kind::Echo | Kind::Raw(_), _) if flags & MSG_OOB != 0 => fail(Errno::OPNOTSUPP),
+        (Kind::Datagram | Kind::Echo | Kind::Raw(_), _) => Ok(flags & DATAGRAM),
+        (Kind::Packet(_), _) => Ok(flags),
+    }
+}
+
+/// The same of recv(2).
+pub(crate) fn known_recv_flags(shared: &Shared, flags: i32) -> io::Result<i32> {
+    const KNOWN: i32 = MSG_PEEK
+        | MSG_DONTWAIT
+        | MSG_WAITALL
+        | MSG_TRUNC
+        | MSG_CMSG_CLOEXEC
+        | MSG_NOSIGNAL
+        | MSG_ERRQUEUE
+        | MSG_OOB;
+    if let Kind::Packet(_) = shared.kind {
+        packet::refuse_recv_flags(flags)?;
+    } else if matches!(shared.kind, Kind::Echo | Kind::Raw(_)) && flags & MSG_OOB != 0 {
+        return fail(Errno::OPNOTSUPP);
+    }
+    Ok(flags & KNOWN)
 }
 
 /// Receives, see recv(2). 0 is the end of the stream, or an empty datagram. `flags`: `MSG_PEEK`,
-/// `MSG_DONTWAIT`, `MSG_WAITALL`, `MSG_TRUNC` (a datagram's whole length is returned), on a stream `MSG_OOB`: the byte
-/// that the peer marked urgent last, without waiting.
+/// `MSG_DONTWAIT`, `MSG_WAITALL`, `MSG_TRUNC` (a datagram's whole length is returned; what a stream received is thrown
+/// away, and `buffer` says only how much), on a stream `MSG_OOB`: the byte that the peer marked urgent last, without
+/// waiting. As on Linux, others are not looked at.
 ///
 /// # Errors
 /// `EAGAIN`, `ENOTCONN`, `ECONNRESET`, `ETIMEDOUT`, `ECONNREFUSED` on a datagram socket whose peer
-/// said so, `EINVAL` for `MSG_OOB` when nothing is urgent, it was taken or `SO_OOBINLINE` is set, `EOPNOTSUPP` for other
-/// flags.
+/// said so, `EINVAL` for `MSG_OOB` when nothing is urgent, it was taken or `SO_OOBINLINE` is set.
 pub fn recv(fd: impl AsFd, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
     let fd = fd.as_fd();
     let found = table::find(fd)?;
@@ -123,13 +141,16 @@ pub(crate) fn recv_found(
     buffer: &mut [u8],
     flags: i32,
 ) -> io::Result<(usize, Option<SocketAddr>)> {
-    if let Some(shared) = ours(found) {
-        refuse_recv_flags(shared, flags)?;
-    }
+    let flags = ours(found).map_or(Ok(flags), |shared| known_recv_flags(shared, flags))?;
     let room = buffer.len();
     let shown = |taken: datagram::Taken| Ok((taken.shown(room, flags), taken.from));
-    // The length of a stream is not cut; see the table of differences. Nothing is urgent about a datagram, as on Linux.
-    let (of_stream, of_datagram) = (flags & !MSG_TRUNC, flags & !MSG_OOB);
+    let of_stream = ours(found).is_some_and(|shared| shared.kind == Kind::Stream);
+    if of_stream && flags & MSG_TRUNC != 0 {
+        // tcp(7): the bytes are thrown away.
+        return recv_found(found, fd, &mut vec![0; room], flags & !MSG_TRUNC);
+    }
+    // Nothing is urgent about a datagram, as on Linux.
+    let of_datagram = flags & !MSG_OOB;
     match found {
         Found::Ours(socket) if flags & MSG_ERRQUEUE != 0 && !packet::is_one(&socket.shared) => {
             let (received, _) = datagram::receive_error(socket, buffer)?;
@@ -142,12 +163,12 @@ pub(crate) fn recv_found(
         }
         Found::Ours(socket) if socket.shared.kind == Kind::Stream => {
             let receive = if flags & MSG_OOB == 0 { transfer::receive } else { urgent::receive };
-            Ok((receive(socket, fd, buffer, of_stream)?, None))
+            Ok((receive(socket, fd, buffer, flags)?, None))
         }
         Found::Ours(socket) => shown(datagram::receive(socket, fd, buffer, of_datagram)?),
         Found::Plain(shared) if shared.kind == Kind::Stream => {
             let receive = if flags & MSG_OOB == 0 { plain::receive } else { urgent::receive_plain };
-            Ok((receive(shared, fd, buffer, of_stream)?, None))
+            Ok((receive(shared, fd, buffer, flags)?, None))
         }
         Found::Plain(shared) => shown(datagram::receive_plain(shared, fd, buffer, of_datagram)?),
     }

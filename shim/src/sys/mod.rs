@@ -3,6 +3,8 @@
 
 pub(crate) mod address;
 pub(crate) mod constants;
+pub(crate) mod interfaces;
+pub(crate) mod ioctl;
 pub(crate) mod mark;
 pub(crate) mod message;
 pub(crate) mod names;

@@ -61,7 +61,8 @@ impl Engine {
         }
         let family = endpoint.family;
         let local = canonical(family, endpoint.options.v6_only, address)?;
-        if !self.may_be_bound(local.ip(), endpoint.kind != Kind::Stream) {
+        let anywhere = endpoint.options.ip.free_bind || endpoint.options.ip.transparent;
+        if !anywhere && !self.may_be_bound(local.ip(), endpoint.kind != Kind::Stream) {
             return Err(Error::AddressNotAvailable);
         }
         self.bind_canonical(id, local)
@@ -184,10 +185,15 @@ impl Engine {
             return Err(Error::NotSupported);
         }
         let mut remote = canonical(endpoint.family, endpoint.is_v6_only(), peer)?;
-        let (options, bound) = (endpoint.options.multicast, endpoint.bound.map(|bound| bound.0));
+        let (options, ip) = (endpoint.options.multicast, endpoint.options.ip);
+        let bound = endpoint.bound.map(|bound| bound.0);
         let from = bound.unwrap_or_else(|| wildcard(endpoint.family).ip());
-        let scope = scope_of(&peer).or_else(|| self.group_scope(&options, from, remote.ip()));
+        let scope = ip.device.or_else(|| scope_of(&peer));
+        let scope = scope.or_else(|| self.group_scope(&options, from, remote.ip()));
         let hop = self.route_out(remote.ip(), scope)?;
+        if ip.on_link && hop.is_routed(remote.ip()) {
+            return Err(Error::NetworkUnreachable);
+        }
         if remote.ip().is_unspecified() {
             remote.set_ip(hop.next);
         }
@@ -306,6 +312,44 @@ impl Engine {
             }
             _ => Err(Error::NotSupported),
         }
+    }
+
+    /// Takes a stream back to where it was before connect or listen, as connect(2) with `AF_UNSPEC`: its connection is
+    /// reset, and it can be used again. A port that bind gave stays.
+    ///
+    /// # Errors
+    /// [`Error::NotSupported`] for datagrams.
+    pub fn disconnect_stream(&mut self, now: Instant, id: EndpointId) -> Result<(), Error> {
+        let endpoint = self.endpoint_mut(id)?;
+        match &endpoint.role {
+            Role::Fresh => return Ok(()),
+            Role::Datagram(_) => return Err(Error::NotSupported),
+            Role::Listener(_) => {
+                self.stop_listening(now, id);
+                return Ok(());
+            }
+            Role::Connection(_) => {}
+        }
+        let Role::Connection(mut connection) = std::mem::replace(&mut endpoint.role, Role::Fresh) else {
+            return Ok(());
+        };
+        let before = connection.bound_before;
+        let (kind, family, options) = (endpoint.kind, endpoint.family, endpoint.options);
+        let bound = std::mem::replace(&mut endpoint.bound, before);
+        let binding = if before.is_none() { endpoint.binding.take() } else { None };
+        (connection.deadline, connection.listed) = (None, false);
+        let tuple = connection.tuple;
+        // The rest of it goes on as one whose application is gone.
+        let role = Role::Connection(connection);
+        let (error, notified, any_port) = (None, false, false);
+        let rest = Endpoint { kind, family, options, binding, bound, error, notified, any_port, role };
+        let rest = self.endpoints.insert(rest);
+        if self.connections.get(&tuple) == Some(&id) {
+            self.connections.insert(tuple, rest);
+        }
+        self.finish(now, rest, true);
+        self.notify(id);
+        Ok(())
     }
 
     /// What became of a connect.

@@ -238,6 +238,13 @@ impl Engine {
         }
     }
 
+    /// The name of an interface, unless it is gone.
+    #[must_use]
+    pub fn interface_name(&self, interface: InterfaceId) -> Option<String> {
+        let known = self.interfaces.get(interface.0 as usize).filter(|known| !known.removed)?;
+        Some(known.name.clone())
+    }
+
     /// The interface of that name.
     #[must_use]
     pub fn interface_by_name(&self, name: &str) -> Option<InterfaceId> {

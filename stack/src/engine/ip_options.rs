@@ -29,6 +29,20 @@ pub struct IpOptions {
     pub mtu_v6: Option<u16>,
     /// `IPV6_DONTFRAG`: a datagram that does not fit is refused, not sent in fragments (RFC 3542 section 11.2).
     pub dont_fragment_v6: bool,
+    /// `SO_BINDTODEVICE`: what is sent leaves by this interface, and what comes by others is not heard.
+    pub device: Option<InterfaceId>,
+    /// `SO_DONTROUTE`: over no router.
+    pub on_link: bool,
+    /// `IP_UNICAST_IF`, `IPV6_UNICAST_IF`: the interface that datagrams leave by, unless something else says which.
+    pub unicast_interface: Option<InterfaceId>,
+    /// `IP_FREEBIND`: the address to bind to need not be there.
+    pub free_bind: bool,
+    /// `IP_TRANSPARENT`: nor be of this stack at all.
+    pub transparent: bool,
+    /// `IP_MINTTL`: segments of IPv4 with less are dropped (RFC 5082 section 3).
+    pub least_ttl: u8,
+    /// `IPV6_MINHOPCOUNT`: the same for IPv6.
+    pub least_hop_limit: u8,
 }
 
 /// What becomes of a datagram that is longer than its path takes, ip(7).
@@ -65,6 +79,17 @@ pub struct DatagramOptions {
     pub dont_fragment: Option<bool>,
     /// `UDP_SEGMENT`: bytes of each of the datagrams that it is cut into; 0 for one datagram.
     pub datagram_size: Option<u16>,
+    /// `MSG_DONTROUTE`: over no router.
+    pub on_link: bool,
+    /// `MSG_PROBE`: it is only looked at whether it could be sent.
+    pub probe: bool,
+}
+
+impl IpOptions {
+    /// Whether a segment has so many hops left as are asked for.
+    pub(crate) const fn is_near(&self, v6: bool, hops: u8) -> bool {
+        hops >= if v6 { self.least_hop_limit } else { self.least_ttl }
+    }
 }
 
 impl MtuDiscovery {

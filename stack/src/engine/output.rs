@@ -23,6 +23,13 @@ pub(crate) struct Hop {
     pub(crate) source: IpAddr,
 }
 
+impl Hop {
+    /// Whether a router is the next.
+    pub(crate) fn is_routed(&self, destination: IpAddr) -> bool {
+        self.interface != LOOPBACK && self.next != destination
+    }
+}
+
 /// A packet that the engine makes itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outgoing {

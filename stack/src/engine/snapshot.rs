@@ -181,6 +181,24 @@ pub struct Tcp {
     pub timestamps: bool,
     /// Bytes that were sent and neither acknowledged nor taken for lost.
     pub under_way: usize,
+    /// Bytes that the peer has acknowledged (`bytes_acked`).
+    pub acknowledged: u64,
+    /// Bytes that were sent, each counted once.
+    pub sent: u64,
+    /// Bytes that the application wrote and that were not sent yet (`notsent`).
+    pub unsent: u64,
+    /// Segments that were sent again (`retrans`).
+    pub retransmissions: u64,
+    /// Bytes that were sent again (`bytes_retrans`).
+    pub retransmitted: u64,
+    /// Timeouts in a row (`backoff`).
+    pub timeouts: u32,
+    /// Bytes that came in order, modulo 2^32 (`bytes_received`).
+    pub received: u32,
+    /// Bytes that the peer takes behind what it acknowledged (`snd_wnd`).
+    pub send_window: u64,
+    /// Bytes that may wait for the application here (`rcv_space`).
+    pub receive_space: usize,
     /// Whether the application is gone and the stack finishes alone.
     pub orphan: bool,
 }

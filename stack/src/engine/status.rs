@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 
 use super::calls::{present, wildcard};
 use super::endpoint::{EndpointId, Options, Readiness};
+use super::snapshot::{State, Tcp};
 use super::{Engine, Role};
 use crate::datagram::scope_of;
 use crate::error::Error;
+use crate::net::route::InterfaceId;
 use crate::tcp::connection::{Connection, Phase};
 use crate::tcp::segment;
 use crate::time::Instant;
@@ -46,6 +48,12 @@ impl Engine {
             }
             _ => Err(Error::NotConnected),
         }
+    }
+
+    /// Whether an endpoint hears what comes by this interface: it is not bound to another (`SO_BINDTODEVICE`).
+    pub(crate) fn hears(&self, id: EndpointId, interface: InterfaceId) -> bool {
+        let device = self.endpoints.get(id).and_then(|endpoint| endpoint.options.ip.device);
+        device.is_none_or(|device| device == interface)
     }
 
     /// What an endpoint is ready for, as poll(2). One that does not exist is at its end in every way.
@@ -141,6 +149,18 @@ impl Engine {
             }
             Role::Connection(connection) => connection.segment_size(),
             _ => set.unwrap_or_else(|| segment::usual_mss(false).into()),
+        }
+    }
+
+    /// The state of a stream and, of a connection, what it knows about its path, as `TCP_INFO` of tcp(7).
+    #[must_use]
+    pub fn figures(&self, id: EndpointId) -> (State, Option<Tcp>) {
+        match self.endpoints.get(id).map(|endpoint| &endpoint.role) {
+            Some(Role::Connection(connection)) => {
+                (connection.shown_state(), Some(connection.shown_figures()))
+            }
+            Some(Role::Listener(_)) => (State::Listen, None),
+            _ => (State::Closed, None),
         }
     }
 

@@ -50,6 +50,16 @@ impl Engine {
         Ok(())
     }
 
+    /// Says whether part of a segment waits for what is sent next, 200 ms at most, as send(2) with `MSG_MORE`; what is
+    /// sent without takes that back.
+    ///
+    /// # Errors
+    /// [`Error::BrokenPipe`] without a connection.
+    pub fn set_more(&mut self, id: EndpointId, more: bool) -> Result<(), Error> {
+        self.stream_mut(id, Error::BrokenPipe)?.set_more(more);
+        Ok(())
+    }
+
     /// Takes stream data, as recv(2). 0 is the end of the stream.
     ///
     /// # Errors

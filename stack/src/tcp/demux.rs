@@ -48,8 +48,13 @@ impl Engine {
             remote_port: seg.source_port,
         };
         let arrived = Arrived { bytes: &frame.bytes()[..packet.end], tcp: packet.payload, seg };
-        if let Some(&id) = self.connections.get(&tuple) {
-            self.segment_for(now, id, arrived);
+        if let Some(&id) = self.connections.get(&tuple)
+            && self.hears(id, interface)
+        {
+            let near = |options: &Options| options.ip.is_near(packet.source.is_ipv6(), packet.ttl);
+            if self.endpoints.get(id).is_some_and(|endpoint| near(&endpoint.options)) {
+                self.segment_for(now, id, arrived);
+            }
             return;
         }
         let reaction = self.time_wait.inbound(&tuple, &seg);
@@ -65,13 +70,13 @@ impl Engine {
         }
         if seg.has(SYN)
             && seg.flags & (ACK | RST) == 0
-            && let Some(listener) = self.listener_for(&tuple)
+            && let Some(listener) = self.listener_for(&tuple, interface)
         {
             self.open_passively(now, interface, listener, tuple, arrived);
             return;
         }
         if seg.flags & (SYN | ACK | RST) == ACK
-            && let Some(listener) = self.listener_for(&tuple)
+            && let Some(listener) = self.listener_for(&tuple, interface)
             && self.open_by_cookie(now, interface, listener, tuple, arrived)
         {
             return;
@@ -246,9 +251,9 @@ impl Engine {
 
     /// The listener that a SYN is for: one bound to the address before a wildcard, a wildcard of the
     /// packet's family before a dual-stack one.
-    fn listener_for(&self, tuple: &Tuple) -> Option<EndpointId> {
+    fn listener_for(&self, tuple: &Tuple, interface: InterfaceId) -> Option<EndpointId> {
         let rank = |id: &EndpointId| {
-            let endpoint = self.endpoints.get(*id)?;
+            let endpoint = self.endpoints.get(*id).filter(|_| self.hears(*id, interface))?;
             match endpoint.bound?.0 {
                 address if address == tuple.local => Some(0),
                 IpAddr::V4(address) if address.is_unspecified() && tuple.local.is_ipv4() => Some(1),
@@ -370,6 +375,7 @@ impl Engine {
             stale => {
                 // A route or an address changed: the way may be another, the link stays the best guess.
                 let scope = stale.filter(|(hop, _)| is_scoped(hop.next)).map(|(hop, _)| hop.interface);
+                let scope = options.ip.device.or(scope);
                 let Ok(hop) = self.route(tuple.remote, scope) else { return };
                 // Nor is anything sent from an address that is not ours any more.
                 if !self.is_local(tuple.local) {

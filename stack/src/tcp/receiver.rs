@@ -59,6 +59,11 @@ impl Receiver {
         self.ring.len()
     }
 
+    /// Bytes that came in order, modulo 2^32.
+    pub(crate) const fn count(&self) -> u32 {
+        self.count
+    }
+
     /// Bytes that it may hold now, and at most.
     pub(crate) fn capacity(&self) -> usize {
         self.ring.capacity()

@@ -98,11 +98,15 @@ pub(crate) struct Sender {
     /// When the peer is asked for its window, and the pause before.
     asks_at: Option<(Instant, Duration)>,
     corked_since: Option<Instant>,
+    /// `MSG_MORE`: as a cork, until the next write.
+    more: bool,
     /// What was written is not held back by the cork.
     pushed: bool,
     /// The end of the last urgent byte (SND.UP), and of the last one that the peer was told of.
     urgent: u64,
     told: u64,
+    /// Segments and bytes that were sent again.
+    again: (u64, u64),
     /// Timeouts that nobody has counted yet.
     timeouts: u64,
 }
@@ -137,9 +141,11 @@ impl Sender {
             recovery: Recovery::new(control, FIRST, mss, false),
             asks_at: None,
             corked_since: None,
+            more: false,
             pushed: false,
             urgent: FIRST,
             told: FIRST,
+            again: (0, 0),
             timeouts: 0,
         }
     }
@@ -183,6 +189,26 @@ impl Sender {
     pub(crate) const fn set_manners(&mut self, manners: Manners) {
         self.manners = manners;
         self.pushed |= manners.nodelay;
+    }
+
+    /// Says with each write whether part of a segment waits for the next one.
+    pub(crate) const fn set_more(&mut self, more: bool) {
+        self.more = more;
+    }
+
+    /// Bytes that were acknowledged, that were sent at least once, and that were written.
+    pub(crate) fn progress(&self) -> [u64; 3] {
+        [self.una, self.next, self.written].map(|position| position.saturating_sub(FIRST))
+    }
+
+    /// Segments and bytes that were sent again.
+    pub(crate) const fn again(&self) -> (u64, u64) {
+        self.again
+    }
+
+    /// Bytes that the peer takes behind what it acknowledged.
+    pub(crate) const fn window(&self) -> u64 {
+        self.edge.saturating_sub(self.una)
     }
 
     pub(crate) const fn set_control(&mut self, control: CongestionControl) {
@@ -406,7 +432,8 @@ impl Sender {
             len = whole;
         }
         if len == 0 && available > 0 {
-            let until = self.corked_since.filter(|_| self.manners.cork).map(|since| since + CORKED);
+            let until =
+                self.corked_since.filter(|_| self.manners.cork || self.more).map(|since| since + CORKED);
             return Plan::Wait(until);
         }
         if len.max(1) > room {
@@ -432,7 +459,7 @@ impl Sender {
     }
 
     fn is_corked(&mut self, now: Instant) -> bool {
-        if !self.manners.cork || self.finished || self.pushed || self.is_urgent() {
+        if !(self.manners.cork || self.more) || self.finished || self.pushed || self.is_urgent() {
             self.corked_since = None;
             return false;
         }
@@ -478,6 +505,8 @@ impl Sender {
             self.told();
         }
         if piece.again {
+            self.again.0 += (piece.len as u64).div_ceil(self.mss).max(1);
+            self.again.1 += piece.len as u64;
             self.recovery.sent_again(now, range);
             return;
         }

@@ -126,6 +126,11 @@ impl Connection {
         Ok(sent)
     }
 
+    /// `MSG_MORE`: part of a segment waits for what is written next.
+    pub(crate) const fn set_more(&mut self, more: bool) {
+        self.sender.set_more(more);
+    }
+
     pub(crate) fn send_with(
         &mut self,
         now: Instant,

@@ -35,6 +35,8 @@ impl Connection {
     pub(crate) fn shown_figures(&self) -> snapshot::Tcp {
         let recovery = self.sender.recovery();
         let (round_trip, round_trip_variation) = recovery.smoothed().unzip();
+        let [acknowledged, sent, written] = self.sender.progress();
+        let (retransmissions, retransmitted) = self.sender.again();
         snapshot::Tcp {
             congestion_control: recovery.control(),
             congestion_window: self.sender.congestion_window(),
@@ -46,6 +48,15 @@ impl Connection {
             retransmission_timeout: recovery.timeout(),
             timestamps: self.stamps.are_on(),
             under_way: usize::try_from(recovery.flying()).unwrap_or(usize::MAX),
+            acknowledged,
+            sent,
+            unsent: written - sent.min(written),
+            retransmissions,
+            retransmitted,
+            timeouts: recovery.timeouts(),
+            received: self.receiver.count(),
+            send_window: self.sender.window(),
+            receive_space: self.receiver.capacity(),
             orphan: self.orphan,
         }
     }
