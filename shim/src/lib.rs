@@ -102,6 +102,7 @@ mod connect;
 mod connecting;
 mod control;
 mod datagram;
+mod epoll;
 mod errno;
 mod fork;
 mod join;
@@ -112,8 +113,11 @@ pub mod net;
 pub mod option;
 mod pair;
 mod plain;
+mod poll;
 mod pump;
+mod readiness;
 mod resolver;
+mod select;
 mod sockaddr;
 mod socket;
 mod stack;
@@ -122,12 +126,23 @@ mod sys;
 mod table;
 mod transfer;
 mod urgent;
+mod waiting;
 
 pub use close::close;
 pub use control::{Control, ExtendedError};
+pub use epoll::{
+    EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLERR, EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP,
+    EPOLLIN, EPOLLONESHOT, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLLRDNORM, EPOLLWAKEUP, EPOLLWRNORM,
+    epoll_create1, epoll_ctl, epoll_event, epoll_pwait, epoll_wait,
+};
 pub use ioth_stack::snapshot;
 pub use message::{Message, recvmsg, sendmsg};
+pub use poll::{
+    POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDBAND, POLLRDHUP, POLLRDNORM, POLLWRBAND,
+    POLLWRNORM, poll, pollfd, ppoll, sigset_t,
+};
 pub use resolver::{AddrInfo, GaiError, Hints, getaddrinfo, getnameinfo};
+pub use select::{FdSet, pselect, select};
 pub use sockaddr::{LinkAddr, SockAddr};
 pub use socket::{
     accept, accept4, bind, connect, disconnect, getpeername, getsockname, getsockopt, getsockopt_int, listen,

@@ -201,8 +201,7 @@ fn take_held(shared: &Shared, fd: BorrowedFd<'_>, room: &mut [u8], peek: bool) -
 /// what such a caller gets.
 pub(crate) fn leave(cx: &mut Context<'_>, socket: &Socket, of_pair: bool, waited: bool) {
     let shared = &socket.shared;
-    let polled = of_pair || (shared.nonblocking.load(Relaxed) && !waited);
-    shared.set_direct(!polled);
+    let polled = shared.received(of_pair || (shared.nonblocking.load(Relaxed) && !waited));
     let ready = cx.engine.readiness(socket.id);
     if ready.readable || ready.read_closed {
         if polled {

@@ -29,6 +29,7 @@ mod threads;
 mod transcript;
 mod types;
 mod urgent;
+mod waiting;
 mod world;
 
 use std::process::ExitCode;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         icmp_errors::tests(),
         sharing::tests(),
         multicast::tests(),
+        waiting::tests(),
     ];
     ioth_tests::netns::run(tests.concat())
 }

@@ -15,6 +15,7 @@ use slotmap::KeyData;
 
 use super::attachment::{Attachments, Cause, Context};
 use super::runtime::{Message, Runtime};
+use super::watch::Inbox;
 use crate::engine::endpoint::EndpointId;
 use crate::engine::snapshot::Snapshot;
 use crate::engine::{Engine, InterfaceSettings};
@@ -74,6 +75,8 @@ pub(super) struct Core {
     pub(super) looked_event: bool,
     /// Callers that wait while another leads, by their endpoint.
     pub(super) followers: HashMap<EndpointId, Vec<Arc<Follower>>>,
+    /// Callers that wait for many endpoints while another leads.
+    pub(super) beside: Vec<Arc<Inbox>>,
     /// Whether the stack's epoll is armed in the driver's.
     pub(super) armed: bool,
     /// Whether the driver visits the stack every millisecond.
@@ -157,6 +160,7 @@ impl Shared {
             looked: None,
             looked_event: false,
             followers: HashMap::new(),
+            beside: Vec::new(),
             armed: false,
             ticking: true,
             long_led: false,
@@ -338,7 +342,12 @@ impl Shared {
 
     /// Does everything there is to do now. Says whether it came to an end.
     fn catch_up(&self, core: &mut Core) -> bool {
-        for _ in 0..VISIT_TURNS {
+        self.take_in(core, VISIT_TURNS)
+    }
+
+    /// The same for so many turns at most.
+    pub(super) fn take_in(&self, core: &mut Core, turns: usize) -> bool {
+        for _ in 0..turns {
             let now = self.now();
             let mut busy = self.harvest(core);
             busy |= core.ingress(now);
@@ -598,6 +607,7 @@ impl Core {
         if self.looked == Some(id) {
             self.looked_event = true;
         }
+        self.attachments.watches.hit(id);
         if self.followers.is_empty() {
             return;
         }

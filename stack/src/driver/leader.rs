@@ -89,19 +89,26 @@ impl Shared {
             }
         };
         if leading {
-            core.led = false;
-            // Somebody must run the stack for those who still wait.
-            if let Some(next) = core.followers.values().flatten().next() {
-                next.woken.store(true, Ordering::Relaxed);
-                next.condition.notify_one();
-            }
-            if core.long_led {
-                core.long_led = false;
-                self.runtime.tell(Message::Tick(Arc::clone(self)));
-            }
+            self.step_down(&mut core);
         }
         self.leave(&mut core);
         result
+    }
+
+    /// Gives up the lead.
+    pub(super) fn step_down(self: &Arc<Self>, core: &mut Core) {
+        core.led = false;
+        // Somebody must run the stack for those who still wait.
+        if let Some(next) = core.followers.values().flatten().next() {
+            next.woken.store(true, Ordering::Relaxed);
+            next.condition.notify_one();
+        } else if let Some(next) = core.beside.last() {
+            next.ring();
+        }
+        if core.long_led {
+            core.long_led = false;
+            self.runtime.tell(Message::Tick(Arc::clone(self)));
+        }
     }
 
     /// One turn of a leader: sleeps until something happens, and deals with it.

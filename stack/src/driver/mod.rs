@@ -6,7 +6,9 @@ pub(crate) mod core;
 mod driver;
 mod leader;
 mod runtime;
+mod watch;
 
 pub use attachment::{Attachment, Cause, Context, Pump};
 pub(crate) use runtime::Message;
 pub use runtime::Runtime;
+pub use watch::{Inbox, Lead, Rest, Watch};

@@ -2,6 +2,7 @@
 //! measure over.
 
 mod bridge;
+mod echoes;
 mod flows;
 mod measure;
 mod pattern;
@@ -53,6 +54,10 @@ enum Command {
     Feed(Flows),
     /// Receive over some connections at once, and hang up when the time is over
     Drain(Drain),
+    /// Serve `load`: send everything back on many connections at once, with one epoll
+    Echoes(echoes::Server),
+    /// Requests on many connections at once
+    Load(echoes::Client),
     /// Carry frames between two TAPs, one of them with `impair=`; ends when it is killed
     Bridge(Box<Bridge>),
 }
@@ -156,6 +161,8 @@ fn main() -> anyhow::Result<()> {
         Command::In(run) => finish(&measure(&stack, What::In, &run, args.buffer)?),
         Command::Rr(run) => finish(&measure(&stack, What::Rr, &run, args.buffer)?),
         Command::Cps(run) => finish(&measure(&stack, What::Cps, &run, args.buffer)?),
+        Command::Echoes(server) => echoes::serve(&stack, &server),
+        Command::Load(client) => finish(&echoes::load(&stack, &client)?),
         Command::Feed(ends) => flows::feed(ends.open(&stack)?, usize::try_from(args.buffer)?),
         Command::Drain(Drain { flows: ends, seconds }) => {
             let time = Duration::try_from_secs_f64(seconds)?;

@@ -203,6 +203,12 @@ pub(crate) fn transfer(bytes: u64, time: Duration, ok: bool) -> Report {
     Report { ok, fields: vec![("gbit_s", gbit_s), ("bytes", bytes as f64), ("seconds", round(seconds))] }
 }
 
+/// So many of something in that time.
+pub(crate) fn rate(count: u64, time: Duration, ok: bool) -> Report {
+    let per_s = round(count as f64 / time.as_secs_f64());
+    Report { ok, fields: vec![("per_s", per_s), ("count", count as f64)] }
+}
+
 fn round(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
