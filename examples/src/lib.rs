@@ -8,6 +8,7 @@
 //! | `fork_server` | connections handed to child processes |
 //! | `http_client`, `http_server` | streams that read and write like the standard library's |
 //! | `udp_chat` | datagrams, and poll(2) over a socket and the terminal |
+//! | `nonblock` | one poll over a socket that never waits and the keyboard |
 //! | `dns_query` | a protocol crate on top of both transports |
 //! | `ping` | ICMP |
 //! | `traceroute` | routers that are threads, and what they say about packets |

@@ -86,9 +86,11 @@ pub(super) struct Core {
     /// Whether the stack was used since the driver's last visit.
     used: bool,
     /// Whether the last frames came one at a time.
-    lone: bool,
+    pub(super) lone: bool,
+    /// Whether a caller that waits for many at once led since the driver's last visit.
+    pub(super) led_lately: bool,
     /// Visits in a row that found a leader.
-    led_visits: u32,
+    pub(super) led_visits: u32,
     /// The deadline that the driver knows.
     known_deadline: Option<Instant>,
     pub(super) spin: super::leader::Spin,
@@ -166,6 +168,7 @@ impl Shared {
             long_led: false,
             used: false,
             lone: false,
+            led_lately: false,
             led_visits: 0,
             known_deadline: None,
             spin: super::leader::Spin::new(in_process, busy_poll),
@@ -318,6 +321,13 @@ impl Shared {
         }
         core.led_visits = 0;
         core.long_led = false;
+        if std::mem::take(&mut core.led_lately) && ticking {
+            // It deals with what it was told of, and will be back: frames are its to take in.
+            let now = self.now();
+            core.engine.handle_timeout(now);
+            core.settle(now);
+            return Visit::Busy;
+        }
         if !self.catch_up(&mut core) || !core.arm_links() {
             return Visit::Again;
         }

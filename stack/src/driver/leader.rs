@@ -98,6 +98,8 @@ impl Shared {
     /// Gives up the lead.
     pub(super) fn step_down(self: &Arc<Self>, core: &mut Core) {
         core.led = false;
+        // The next lead is not this one: many short ones are no long one.
+        core.led_visits = 0;
         // Somebody must run the stack for those who still wait.
         if let Some(next) = core.followers.values().flatten().next() {
             next.woken.store(true, Ordering::Relaxed);

@@ -201,6 +201,8 @@ impl Lead {
         let mut core = shared.core.lock();
         self.stand_up(&mut core);
         self.take(&mut core);
+        // What came alone for one of many is seldom all there is.
+        core.lone = false;
         shared.take_in(&mut core, 1);
         let now = shared.now();
         let result = f(&mut core.context(now));
@@ -258,6 +260,7 @@ impl Drop for Lead {
         self.stand_up(&mut core);
         if self.leading {
             shared.step_down(&mut core);
+            core.led_lately = true;
         }
         shared.leave(&mut core);
     }

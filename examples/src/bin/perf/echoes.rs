@@ -12,8 +12,8 @@ use clap::{Parser, ValueEnum};
 use ioth::{EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK, Stack, epoll_event};
 use rustix::event::epoll;
 
-use crate::measure::{Report, rate};
-use crate::socket::{connect, listen, no_delay};
+use crate::measure::{Report, median, rate};
+use crate::socket::{connect, listen, no_delay, open};
 
 /// How the server waits, reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -51,6 +51,7 @@ const REQUEST: usize = 64;
 
 /// Sends back what comes, until it is killed.
 pub(crate) fn serve(stack: &Stack, server: &Server) -> anyhow::Result<()> {
+    raise_limit()?;
     let plain = server.calls == Calls::Plain;
     let listener = listen(stack, server.listen)?;
     ioth::set_nonblocking(&listener, true)?;
@@ -75,7 +76,8 @@ pub(crate) fn serve(stack: &Stack, server: &Server) -> anyhow::Result<()> {
             let fd = RawFd::try_from(number)?;
             let Some(connection) = connections.get(&fd) else {
                 while let Ok((fd, _)) = ioth::accept4(&listener, SOCK_NONBLOCK | SOCK_CLOEXEC) {
-                    no_delay(&fd)?;
+                    // It fails on one that the client has reset.
+                    let _ = no_delay(&fd);
                     watch(&set, &fd, plain)?;
                     connections.insert(fd.as_raw_fd(), fd);
                 }
@@ -107,6 +109,7 @@ fn watch(set: &OwnedFd, fd: &OwnedFd, plain: bool) -> io::Result<()> {
 
 /// Keeps one request under way on each connection; on each the next byte differs.
 pub(crate) fn load(stack: &Stack, client: &Client) -> anyhow::Result<Report> {
+    raise_limit()?;
     let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let mut connections = Vec::new();
     for number in 0..client.connections {
@@ -136,4 +139,49 @@ pub(crate) fn load(stack: &Stack, client: &Client) -> anyhow::Result<Report> {
         }
     }
     Ok(rate(answers, start.elapsed(), ok))
+}
+
+#[derive(Clone, Debug, Parser)]
+pub(crate) struct Connects {
+    /// The server
+    server: SocketAddr,
+    /// How long
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// Connects that wait, instead of those that do not and a poll
+    #[arg(long)]
+    wait: bool,
+}
+
+/// Connects again and again. Only what passes until a connection is there is counted; it ends by a reset, so that the
+/// server's side keeps nothing of it.
+pub(crate) fn connects(stack: &Stack, client: &Connects) -> anyhow::Result<Report> {
+    let limit = Duration::try_from_secs_f64(client.seconds)?;
+    let (start, mut times) = (Instant::now(), Vec::new());
+    while start.elapsed() < limit {
+        let fd = open(stack, client.server)?;
+        ioth::set_nonblocking(&fd, !client.wait)?;
+        let before = Instant::now();
+        match ioth::connect(&fd, &client.server) {
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
+                let mut fds = [ioth::pollfd { fd: fd.as_raw_fd(), events: ioth::POLLOUT, revents: 0 }];
+                ioth::poll(&mut fds, -1)?;
+                let error = ioth::getsockopt_int(&fd, ioth::SOL_SOCKET, ioth::SO_ERROR)?;
+                ensure!(error == 0, "connect: {}", io::Error::from_raw_os_error(error));
+            }
+            result => result.context("connect")?,
+        }
+        times.push(before.elapsed());
+        let reset = [1_i32, 0].map(i32::to_ne_bytes);
+        ioth::setsockopt(&fd, ioth::SOL_SOCKET, ioth::SO_LINGER, reset.as_flattened())?;
+        ioth::close(fd)?;
+    }
+    Ok(median(times))
+}
+
+/// Lets this process have as many descriptors as it may.
+fn raise_limit() -> anyhow::Result<()> {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current = limit.maximum;
+    Ok(rustix::process::setrlimit(rustix::process::Resource::Nofile, limit)?)
 }

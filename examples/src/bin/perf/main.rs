@@ -3,6 +3,7 @@
 
 mod bridge;
 mod echoes;
+mod endpoint;
 mod flows;
 mod measure;
 mod pattern;
@@ -58,6 +59,10 @@ enum Command {
     Echoes(echoes::Server),
     /// Requests on many connections at once
     Load(echoes::Client),
+    /// Connect again and again to an echo server
+    Connects(echoes::Connects),
+    /// `out`, `in` or `rr` by the endpoints of ioth_stack, without descriptors
+    Endpoint(Endpoint),
     /// Carry frames between two TAPs, one of them with `impair=`; ends when it is killed
     Bridge(Box<Bridge>),
 }
@@ -84,6 +89,13 @@ struct Run {
     /// Close right after the last send (`out`), without waiting for what the receiver says
     #[arg(long)]
     close_at_once: bool,
+}
+
+#[derive(Parser)]
+struct Endpoint {
+    what: What,
+    #[command(flatten)]
+    run: Run,
 }
 
 #[derive(Parser)]
@@ -152,6 +164,16 @@ fn main() -> anyhow::Result<()> {
     if let Command::Bridge(ends) = &args.command {
         return bridge::run(&ends.near, &ends.far);
     }
+    if let Command::Endpoint(of) = &args.command {
+        let endpoint = endpoint::Endpoint::connect(&args.stack, of.run.server)?;
+        let limit = of.run.until.limit(args.buffer)?;
+        return finish(&match of.what {
+            What::Out => endpoint.bulk_out(limit)?,
+            What::In => endpoint.bulk_in(limit)?,
+            What::Rr => endpoint.round_trips(limit.time)?,
+            What::Cps => anyhow::bail!("an endpoint is connected once"),
+        });
+    }
     let stack = args.stack.open()?;
     match args.command {
         Command::Sink(server) => serve(&stack, What::Out, &server, args.buffer),
@@ -168,7 +190,8 @@ fn main() -> anyhow::Result<()> {
             let time = Duration::try_from_secs_f64(seconds)?;
             finish(&flows::drain(ends.open(&stack)?, usize::try_from(args.buffer)?, time)?)
         }
-        Command::Pair(_) | Command::Bridge(_) => unreachable!("above"),
+        Command::Connects(client) => finish(&echoes::connects(&stack, &client)?),
+        Command::Pair(_) | Command::Bridge(_) | Command::Endpoint(_) => unreachable!("above"),
     }
 }
 

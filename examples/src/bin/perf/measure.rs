@@ -209,6 +209,13 @@ pub(crate) fn rate(count: u64, time: Duration, ok: bool) -> Report {
     Report { ok, fields: vec![("per_s", per_s), ("count", count as f64)] }
 }
 
+/// The median of some times.
+pub(crate) fn median(mut times: Vec<Duration>) -> Report {
+    times.sort();
+    let middle = times.get(times.len() / 2).map_or(0.0, Duration::as_secs_f64);
+    Report { ok: true, fields: vec![("p50_us", round(middle * 1e6)), ("count", times.len() as f64)] }
+}
+
 fn round(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
