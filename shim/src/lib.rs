@@ -34,6 +34,7 @@
 //! | the BSD calls, on any descriptor | [`msocket`], [`bind`], [`recv`], … |
 //! | the same calls with addresses of any family | [`any`], [`SockAddr`] |
 //! | data with control messages beside it | [`sendmsg`], [`recvmsg`], [`Control`] |
+//! | waiting for any mix of descriptors | [`poll`](fn@poll), [`select`](fn@select), [`epoll_wait`], … |
 //! | the types of [`std::net`] on any stack | [`net`] |
 //! | names of hosts, looked up over the stack | [`Stack::resolve`], [`Stack::reverse`], [`getaddrinfo`], [`getnameinfo`] |
 //! | which socket options there are | [`option`] |
@@ -52,8 +53,10 @@
 //! |---|---|
 //! | plain accept(2), connect(2), bind(2), listen(2), getsockname(2), getpeername(2), getsockopt(2), setsockopt(2) | see the pair: use the calls of this crate |
 //! | plain read(2) on a listener | takes and loses a connection that waits; TCP says `ENOTCONN` |
+//! | what is said of poll(2) here | holds for the system's; [`poll`](fn@poll) of this crate shows `HUP` and `ERR` as TCP and UDP do |
 //! | poll(2) on a fresh stream socket | `OUT`; TCP shows `OUT\|HUP` |
 //! | plain write(2) before connect | waits and is sent once connected; TCP says `EPIPE` |
+//! | `epoll_wait` of a socket whose edge was reported and left, then read by plain calls | the edge may be reported once more |
 //! | plain recv(2) after a fault | always `ECONNRESET`; the calls of this crate and `SO_ERROR` say which |
 //! | poll(2) after a reset behind the end of the stream | `IN\|OUT\|HUP\|RDHUP`; TCP shows `ERR`, too |
 //! | plain send(2) after a reset | `EPIPE` at once; TCP says `ECONNRESET` first |
@@ -88,7 +91,7 @@
 //! | `MSG_MORE` and other flags | `EOPNOTSUPP` |
 //! | poll(2) with nothing but an urgent byte to receive | `IN\|OUT\|PRI`; TCP shows `OUT\|PRI` |
 //! | `POLLPRI`, SIGURG | come with the urgent byte itself, behind what waits in front of it beyond some hundred KB; TCP knows of it earlier |
-//! | signals | do not interrupt a call of this crate that waits |
+//! | signals | interrupt the poll, select and epoll of this crate, and no other call of it that waits |
 //! | `FIONREAD` | counts what is in the pair; `TIOCOUTQ` shows the kernel's memory, not bytes |
 //! | bytes in the pair | add up to some hundred KB to the window and to `SO_SNDBUF` for plain calls |
 //! | descriptors | a socket takes two |

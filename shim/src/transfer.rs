@@ -112,6 +112,8 @@ fn receive_step(
 ) -> Step<usize> {
     let shared = &*socket.shared;
     let id = socket.id;
+    // Whoever has waited once need not be asked again whether it waits.
+    let wait = |shared, fd, flags| if waited { Step::Wait } else { wait(shared, fd, flags) };
     match shared.phase() {
         Phase::Fresh | Phase::Listening => return Step::Done(fail(Errno::NOTCONN)),
         Phase::Filled | Phase::Awaited => return wait(shared, fd, flags),
