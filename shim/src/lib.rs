@@ -56,7 +56,7 @@
 //! | what is said of poll(2) here | holds for the system's; [`poll`](fn@poll) of this crate shows `HUP` and `ERR` as TCP and UDP do |
 //! | poll(2) on a fresh stream socket | `OUT`; TCP shows `OUT\|HUP` |
 //! | plain write(2) before connect | waits and is sent once connected; TCP says `EPIPE` |
-//! | `epoll_wait` of a socket whose edge was reported and left, then read by plain calls | the edge may be reported once more |
+//! | `epoll_wait` by edge (`EPOLLET`), when not everything that was reported is read | the edge may be reported once more, some milliseconds later |
 //! | plain recv(2) after a fault | always `ECONNRESET`; the calls of this crate and `SO_ERROR` say which |
 //! | poll(2) after a reset behind the end of the stream | `IN\|OUT\|HUP\|RDHUP`; TCP shows `ERR`, too |
 //! | plain send(2) after a reset | `EPIPE` at once; TCP says `ECONNRESET` first |
