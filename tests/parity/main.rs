@@ -11,6 +11,7 @@ mod copies;
 mod datagrams;
 mod echoes;
 mod endings;
+mod epolls;
 mod families;
 mod icmp_errors;
 mod ip_options;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         sharing::tests(),
         multicast::tests(),
         waiting::tests(),
+        epolls::tests(),
     ];
     ioth_tests::netns::run(tests.concat())
 }
