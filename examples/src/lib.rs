@@ -10,6 +10,7 @@
 //! | `oob` | urgent data: its signal and its mark |
 //! | `scatter` | messages of several parts, and control messages |
 //! | `udp_chat` | datagrams, and poll(2) over a socket and the terminal |
+//! | `nonblock` | one poll over a socket that never waits and the keyboard |
 //! | `dns_query` | a protocol crate on top of both transports |
 //! | `ping` | ICMP |
 //! | `traceroute` | routers that are threads, and what they say about packets |

@@ -1,7 +1,7 @@
 //! Every program on a TAP, with programs of the kernel as peers.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         http_client_of_a_web_server,
         http_server_for_curl,
         udp_chat_of_two_peers,
+        nonblock_with_a_keyboard,
         peers_find_each_other,
         dns_query_of_dnsmasq,
         ping_both_families,
@@ -284,6 +285,43 @@ fn udp_chat_of_two_peers(net: &Net) -> Result<()> {
     ensure!(heard.contains("10.0.0.1") && heard.contains("hello, stack"), "{heard}");
     for mut child in [ours, theirs] {
         drop(child.stdin.take());
+        ensure!(child.wait()?.success());
+    }
+    Ok(())
+}
+
+fn nonblock_with_a_keyboard(net: &Net) -> Result<()> {
+    with_red(net)?;
+    let listeners = net.enter(|| -> Result<_> {
+        Ok([TcpListener::bind("10.0.0.1:7")?, TcpListener::bind("[fd00::1]:7")?])
+    })?;
+    for (stack, listener) in
+        [RED, "kernel"].into_iter().flat_map(|stack| listeners.iter().map(move |listener| (stack, listener)))
+    {
+        let mut child = net.enter(|| {
+            Command::new(program!("nonblock"))
+                .args(["--stack", stack, &listener.local_addr()?.to_string()])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+        })?;
+        let mut typed = child.stdin.take().context("piped")?;
+        let mut said = BufReader::new(child.stdout.take().context("piped")?).lines();
+        ensure!(said.next().context("a first line")??.starts_with("connecting to"));
+        let (mut server, _) = listener.accept()?;
+        server.set_read_timeout(Some(Duration::from_secs(20)))?;
+        let mut heard = BufReader::new(server.try_clone()?).lines();
+        for turn in 0..3 {
+            writeln!(typed, "typed {turn}")?;
+            ensure!(heard.next().context("typed")?? == format!("typed {turn}"));
+            writeln!(server, "said {turn}")?;
+            ensure!(said.next().context("said")?? == format!("said {turn}"));
+        }
+        // The end of the input is no end.
+        drop(typed);
+        writeln!(server, "last")?;
+        ensure!(said.next().context("said")?? == "last");
+        drop((server, heard));
         ensure!(child.wait()?.success());
     }
     Ok(())

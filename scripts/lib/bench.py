@@ -23,12 +23,23 @@ FIGURES = {  # name: (the client's command, what counts, the ratio's name)
     "super_out": ("datagrams-out --size 1400 --super", "per_s", "super_out_vs_veth"),
     "switch": ("out", "gbit_s", "switch_vs_loopback"),
     "switch_rr": ("rr", "per_s", "switch_rr_vs_loopback"),
+    "epoll": ("load", "per_s", "epoll_vs_veth"),
+    "epoll_1000": ("load", "per_s", "epoll_1000_vs_veth"),
+    "epoll_plain": ("load", "per_s", "epoll_plain_vs_veth"),
+    "connect": ("connects", "p50_us", "connect_vs_waiting"),
+    "socket_in": ("in", "gbit_s", "socket_in_vs_endpoint"),
+    "socket_out": ("out", "gbit_s", "socket_out_vs_endpoint"),
+    "socket_rr": ("rr", "per_s", "socket_rr_vs_endpoint"),
 }
+# Servers of many connections: whose calls, and where the stack's is.
+MANY = {"epoll": ("library", "10.0.2.2:5004"), "epoll_plain": ("plain", "10.0.3.2:5004")}
+MANY["epoll_1000"] = MANY["epoll"]
 USUAL = ["tap_in", "tap_out", "tap_rr", "switch", "switch_rr"]
 SERVERS = {
     "out": ("sink", 5001),
     "in": ("source", 5002),
     "rr": ("echo", 5003),
+    "connects": ("echoes", 5005),
     "datagrams-in": ("datagrams", 5004),
     "datagrams-out": ("datagrams", 5004),
 }
@@ -65,6 +76,7 @@ def measure(args, figures):
     wanted = {SERVERS[command(name)] for name in figures
               if not name.startswith("switch") and command(name) in SERVERS}
     servers = [start_server(args, *server) for server in wanted]
+    servers += start_many(args, figures)
     results = {name: {"ours": [], "reference": []} for name in figures}
     try:
         # Round by round, so that what the machine does meanwhile hits all figures and both sides.
@@ -83,7 +95,22 @@ def measure(args, figures):
 
 
 def transfer(args, name, side, seconds):
-    return run(client(args, name, side, SERVERS[command(name)][1]) + ["--seconds", str(seconds)])
+    port = SERVERS.get(command(name), ("", 0))[1]
+    return run(client(args, name, side, port) + ["--seconds", str(seconds)])
+
+
+def start_many(args, figures):
+    """The servers of many connections: one of the kernel, and one for each kind of calls on a TAP of its own."""
+    servers = []
+    kinds = {MANY[name] for name in figures if name in MANY}
+    if kinds:
+        servers.append(start(inside(args.near) + [args.perf, "echoes", "--listen", "0.0.0.0:5004"]))
+    for calls, at in kinds:
+        link = {"library": "t1", "plain": "t2"}[calls]
+        stack = f"tap://{link},ip={at.split(':')[0]}/24"
+        echoes = ["--stack", stack, "echoes", "--listen", "0.0.0.0:5004", "--calls", calls]
+        servers.append(start(inside(args.peer) + [args.perf, *echoes]))
+    return servers
 
 
 def connections(args, name, side, seconds):
@@ -99,7 +126,7 @@ def connections(args, name, side, seconds):
 
 def report(folder, results):
     summary = {}
-    print(f"\n{'figure':10} {'unit':10} {'ours':>10} {'reference':>10} {'ratio':>7} {'spread':>7}")
+    print(f"\n{'figure':12} {'unit':10} {'ours':>10} {'reference':>10} {'ratio':>7} {'spread':>7}")
     for name, sides in results.items():
         ratios = [ours / reference for ours, reference in zip(sides["ours"], sides["reference"])]
         sides["ratios"] = [round(ratio, 4) for ratio in ratios]
@@ -108,9 +135,9 @@ def report(folder, results):
         _, value, key = FIGURES[name]
         summary[key] = round(ratio, 4)
         summary[f"{key}_spread"] = round(spread, 4)
-        unit = {"gbit_s": "Gbit/s", "per_s": "per second"}[value]
+        unit = {"gbit_s": "Gbit/s", "per_s": "per second", "p50_us": "us"}[value]
         ours, reference = (statistics.median(sides[side]) for side in ("ours", "reference"))
-        print(f"{name:10} {unit:10} {ours:10.1f} {reference:10.1f} {ratio:7.2f} {spread:7.2f}")
+        print(f"{name:12} {unit:10} {ours:10.1f} {reference:10.1f} {ratio:7.2f} {spread:7.2f}")
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     everything = {"machine": machine(), "figures": results}
     (folder / "rounds.json").write_text(json.dumps(everything, indent=2) + "\n")
@@ -144,6 +171,15 @@ def client(args, name, side, port):
     if name.startswith("switch"):
         pair = ["--in-process"] if side == "ours" else []
         return inside(args.alone) + [args.perf, "pair", what, *pair]
+    if name in MANY:
+        at = MANY[name][1] if side == "ours" else "10.0.1.2:5004"
+        number = "1000" if name == "epoll_1000" else "64"
+        return inside(args.peer) + [args.perf, what, at, "--connections", number]
+    if name.startswith("socket") and side == "reference":
+        return tap(args) + ["endpoint", what, f"10.0.0.1:{port}"]
+    if name == "connect":
+        waits = ["--wait"] if side == "reference" else []
+        return tap(args) + [what, f"10.0.0.1:{port}", *waits]
     if side == "ours":
         return tap(args) + [what, f"10.0.0.1:{port}", *options]
     return inside(args.near) + [args.perf, what, f"10.0.1.1:{port}", *options]
@@ -159,7 +195,10 @@ def inside(namespace):
 
 def start_server(args, server, port, *options):
     """A server on the kernel of the peer, ready when it says where it listens."""
-    command = inside(args.peer) + [args.perf, server, "--listen", f"0.0.0.0:{port}", *options]
+    return start(inside(args.peer) + [args.perf, server, "--listen", f"0.0.0.0:{port}", *options])
+
+
+def start(command):
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     if not process.stdout.readline().startswith("listening"):
         sys.exit(f"bench: {' '.join(command)} does not start")

@@ -5,6 +5,7 @@
 //! itself is not copied: the child has a higher *generation*, in which the stacks of the parent are
 //! out of reach (`ENETDOWN`), and may make stacks of its own.
 
+use crate::epoll;
 use crate::sys::process;
 use crate::table::{self, Table};
 use ioth_stack::Runtime;
@@ -22,6 +23,7 @@ static DRAINS_AT_EXIT: AtomicBool = AtomicBool::new(false);
 struct Held {
     runtime: MutexGuard<'static, Option<Arc<Runtime>>>,
     table: RwLockWriteGuard<'static, Table>,
+    epolls: epoll::Held,
 }
 
 thread_local! {
@@ -57,22 +59,23 @@ fn slot() -> MutexGuard<'static, Option<Arc<Runtime>>> {
     RUNTIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-// The order of locks is: runtime, stacks, table. Pumps use the table under the lock of a stack.
+// The order of locks is: epolls, runtime, stacks, table. Pumps use the table under the lock of a stack.
 pub(crate) extern "C" fn before() {
     // A thread that forks while it ends has no place left to hold the locks: then none are taken.
     let _ = HELD.try_with(|held| {
+        let epolls = epoll::hold();
         let runtime = slot();
         if let Some(runtime) = runtime.as_ref() {
             runtime.before_fork();
         }
-        *held.borrow_mut() = Some(Held { runtime, table: table::write() });
+        *held.borrow_mut() = Some(Held { runtime, table: table::write(), epolls });
     });
 }
 
 pub(crate) extern "C" fn in_parent() {
     let _ = HELD.try_with(|held| {
-        let Some(Held { runtime, table }) = held.borrow_mut().take() else { return };
-        drop(table);
+        let Some(Held { runtime, table, epolls }) = held.borrow_mut().take() else { return };
+        drop((table, epolls));
         if let Some(runtime) = runtime.as_ref() {
             runtime.after_fork_in_parent();
         }
@@ -82,8 +85,9 @@ pub(crate) extern "C" fn in_parent() {
 pub(crate) extern "C" fn in_child() {
     GENERATION.fetch_add(1, Relaxed);
     let _ = HELD.try_with(|held| {
-        let Some(Held { mut runtime, table }) = held.borrow_mut().take() else { return };
+        let Some(Held { mut runtime, table, epolls }) = held.borrow_mut().take() else { return };
         drop(table);
+        epolls.forget();
         if let Some(parents) = runtime.take() {
             parents.after_fork_in_child();
             // Its threads do not exist here, so nothing of it may be dropped.

@@ -35,6 +35,7 @@
 //! | the same calls with addresses of any family | [`any`], [`SockAddr`] |
 //! | which packets a raw or packet socket receives | [`attach_filter`] |
 //! | data with control messages beside it | [`sendmsg`], [`recvmsg`], [`Control`] |
+//! | waiting for any mix of descriptors | [`poll`](fn@poll), [`select`](fn@select), [`epoll_wait`], … |
 //! | the types of [`std::net`] on any stack | [`net`] |
 //! | several messages at once, and files | [`sendmmsg`], [`recvmmsg`], [`readv`], [`writev`], [`sendfile`] |
 //! | interfaces, as the C library shows them | [`getifaddrs`], [`if_nametoindex`], [`ioctl`] |
@@ -55,8 +56,10 @@
 //! |---|---|
 //! | plain accept(2), connect(2), bind(2), listen(2), getsockname(2), getpeername(2), getsockopt(2), setsockopt(2) | see the pair: use the calls of this crate |
 //! | plain read(2) on a listener | takes and loses a connection that waits; TCP says `ENOTCONN` |
+//! | what is said of poll(2) here | holds for the system's; [`poll`](fn@poll) of this crate shows `HUP` and `ERR` as TCP and UDP do |
 //! | poll(2) on a fresh stream socket | `OUT`; TCP shows `OUT\|HUP` |
 //! | plain write(2) before connect | waits and is sent once connected; TCP says `EPIPE` |
+//! | `epoll_wait` by edge (`EPOLLET`), when not everything that was reported is read | the edge may be reported once more, some milliseconds later |
 //! | plain recv(2) after a fault | always `ECONNRESET`; the calls of this crate and `SO_ERROR` say which |
 //! | poll(2) after a reset behind the end of the stream | `IN\|OUT\|HUP\|RDHUP`; TCP shows `ERR`, too |
 //! | plain send(2) after a reset | `EPIPE` at once; TCP says `ECONNRESET` first |
@@ -114,6 +117,7 @@ mod connecting;
 mod control;
 mod cork;
 mod datagram;
+mod epoll;
 mod errno;
 mod filter;
 mod fork;
@@ -128,8 +132,11 @@ pub mod option;
 mod packet;
 mod pair;
 mod plain;
+mod poll;
 mod pump;
+mod readiness;
 mod resolver;
+mod select;
 mod sockaddr;
 mod socket;
 mod stack;
@@ -139,9 +146,15 @@ mod table;
 mod transfer;
 mod urgent;
 mod vectors;
+mod waiting;
 
 pub use close::close;
 pub use control::{Auxiliary, Control, ExtendedError};
+pub use epoll::{
+    EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLERR, EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP,
+    EPOLLIN, EPOLLONESHOT, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLLRDNORM, EPOLLWAKEUP, EPOLLWRNORM,
+    epoll_create1, epoll_ctl, epoll_event, epoll_pwait, epoll_wait,
+};
 pub use filter::attach_filter;
 pub use interfaces::{InterfaceAddress, getifaddrs, if_indextoname, if_nameindex, if_nametoindex};
 pub use ioctl::{
@@ -152,10 +165,15 @@ pub use ioctl::{
 pub use ioth_stack::filter::Instruction as FilterInstruction;
 pub use ioth_stack::snapshot;
 pub use message::{Message, recvmsg, sendmsg};
+pub use poll::{
+    POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDBAND, POLLRDHUP, POLLRDNORM, POLLWRBAND,
+    POLLWRNORM, poll, pollfd, ppoll, sigset_t,
+};
 pub use resolver::{
     AddrInfo, GaiError, Hints, HostEntry, getaddrinfo, gethostbyaddr, gethostbyname, gethostbyname2,
     getnameinfo,
 };
+pub use select::{FdSet, pselect, select};
 pub use sockaddr::{LinkAddr, SockAddr};
 pub use socket::{
     accept, accept4, bind, connect, disconnect, getpeername, getsockname, getsockopt, getsockopt_int, is_own,

@@ -143,8 +143,11 @@ fn step(
         match taken {
             Ok(accepted) => {
                 shared.took(1, false);
-                shared.set_direct(false);
-                cx.pump(socket.id);
+                if shared.received(true) {
+                    cx.pump(socket.id);
+                } else {
+                    cx.pump_later(socket.id);
+                }
                 return Some(Ok(accepted));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => shared.took(0, true),
@@ -165,9 +168,7 @@ fn step(
     if ready.readable {
         let accepted = accept_direct(cx, socket, flags).map(|(fd, peer, _)| (fd, peer));
         if !matches!(&accepted, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            let polled = !waited && shared.nonblocking.load(Relaxed);
-            shared.set_direct(!polled);
-            if polled {
+            if shared.received(!waited && shared.nonblocking.load(Relaxed)) {
                 cx.pump(socket.id);
             } else {
                 cx.pump_later(socket.id);

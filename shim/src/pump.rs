@@ -23,6 +23,8 @@ pub(crate) struct Stream {
     finished: bool,
     /// The end of the stream was handed to the application.
     told: bool,
+    /// What plain calls wrote did not fit into the ring, or the turn was over; at first, what was written before.
+    left: bool,
 }
 
 /// The most that one turn moves each way, so that one socket does not keep the stack.
@@ -79,7 +81,7 @@ pub(crate) fn take_written(cx: &mut Context<'_>, id: EndpointId, end: BorrowedFd
 impl Stream {
     /// The engine's side of a fresh socket or a connection.
     pub(crate) const fn new(shared: Arc<Shared>, end: Arc<OwnedFd>) -> Self {
-        Self { shared, end, shut: false, gone: false, finished: false, told: false }
+        Self { shared, end, shut: false, gone: false, finished: false, told: false, left: true }
     }
 
     /// Notes what the application did with its end.
@@ -99,7 +101,14 @@ impl Stream {
     /// Both directions of a connection, and their ends.
     fn connected(&mut self, id: EndpointId, cx: &mut Context<'_>, cause: Cause) -> Pump {
         let ready = cx.engine.readiness(id);
-        let left = self.outward(id, cx, ready.write_closed);
+        // What plain calls write is an event of the descriptor, so for others there is nothing to ask the kernel.
+        let quiet = matches!(cause, Cause::Endpoint | Cause::Tick) && !self.left && !self.shut;
+        let left = if quiet && !ready.write_closed {
+            Left::Nothing
+        } else {
+            self.outward(id, cx, ready.write_closed)
+        };
+        self.left = left != Left::Nothing;
         if self.gone {
             return self.hang_up(id, cx, left, cause);
         }

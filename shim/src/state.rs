@@ -33,6 +33,18 @@ pub(crate) enum Phase {
     Ended,
 }
 
+/// How the program waits for what arrives on a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Waits {
+    /// It did not, or by plain calls.
+    Unknown,
+    /// By the library's poll, select or epoll, which see what is in the ring.
+    Library,
+    /// By plain calls, whatever else it does: what arrives goes into the pair at once.
+    Plain,
+}
+
 /// The shared state of one socket.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -54,6 +66,9 @@ pub(crate) struct Shared {
     /// Ticks for which what arrives stays for the next library call: the last receiver came through the
     /// library and waited, so the next one probably will too.
     pub(crate) direct: AtomicU8,
+    /// Bytes in the ring were reported by a wait of the library, and no library call has received since.
+    pub(crate) offered: AtomicBool,
+    waits: AtomicU8,
     /// The descriptor's O_NONBLOCK as last seen. A hint: wrong, it costs a tick.
     pub(crate) nonblocking: AtomicBool,
     /// Error that the next call reports and `SO_ERROR` shows, as errno; 0 for none.
@@ -111,6 +126,8 @@ impl Shared {
             held: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             direct: AtomicU8::new(0),
+            offered: AtomicBool::new(false),
+            waits: AtomicU8::new(Waits::Unknown as u8),
             nonblocking: AtomicBool::new(false),
             error: AtomicI32::new(0),
             uncollected: AtomicBool::new(false),
@@ -131,19 +148,59 @@ impl Shared {
 
     /// Notes how a library call received: whether the next one will probably come the same way.
     pub(crate) fn set_direct(&self, direct: bool) {
-        // The first tick may come at once, so a whole one passes only by the second.
-        self.direct.store(if direct { 2 } else { 0 }, Relaxed);
+        // The first tick may come at once, so a whole one passes only by the second. Who waits for many at once comes
+        // when it is done with the others.
+        let ticks = if self.waits() == Waits::Library { 20 } else { 2 };
+        self.direct.store(if direct { ticks } else { 0 }, Relaxed);
     }
 
     /// Whether what arrived stays where it is, for the library call that will probably come.
     pub(crate) fn stays_direct(&self, cause: Cause) -> bool {
         let left = self.direct.load(Relaxed);
         match cause {
-            Cause::Tick if left > 0 => self.direct.store(left - 1, Relaxed),
+            Cause::Tick if left > 0 => {
+                self.direct.store(left - 1, Relaxed);
+                if left == 1 && self.waits() == Waits::Library {
+                    // Nobody came for it: somebody may wait by plain calls.
+                    self.set_waits(Waits::Unknown);
+                }
+            }
             Cause::Drain => self.direct.store(0, Relaxed),
             _ => {}
         }
         self.direct.load(Relaxed) > 0
+    }
+
+    /// Whether what arrives stays in the ring at this time.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.direct.load(Relaxed) > 0
+    }
+
+    /// How the program waits for what arrives.
+    pub(crate) fn waits(&self) -> Waits {
+        match self.waits.load(Relaxed) {
+            1 => Waits::Library,
+            2 => Waits::Plain,
+            _ => Waits::Unknown,
+        }
+    }
+
+    /// Notes how the program waits.
+    pub(crate) fn set_waits(&self, waits: Waits) {
+        self.waits.store(waits as u8, Relaxed);
+    }
+
+    /// Notes a library call that received, with `polled` telling that plain calls are likely to come for the rest; says
+    /// whether the rest goes into the pair at once.
+    pub(crate) fn received(&self, polled: bool) -> bool {
+        self.offered.store(false, Relaxed);
+        let polled = match self.waits() {
+            Waits::Unknown => polled,
+            Waits::Library => false,
+            Waits::Plain => true,
+        };
+        self.set_direct(!polled);
+        polled
     }
 
     /// Moves the socket on in its life.

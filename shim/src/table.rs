@@ -69,16 +69,20 @@ pub(crate) fn retire(cookie: u64) {
 
 /// Looks a descriptor up. Anything that is open and no socket of a stack is the kernel's.
 pub(crate) fn find(fd: BorrowedFd<'_>) -> io::Result<Found> {
-    let cookie = sockopt::socket_cookie(fd)?;
+    Ok(find_cookie(sockopt::socket_cookie(fd)?))
+}
+
+/// Looks a socket up by its cookie.
+pub(crate) fn find_cookie(cookie: u64) -> Found {
     let table = read();
     if let Some(socket) = table.live.get(&cookie) {
-        return Ok(if socket.shared.inherited() {
+        return if socket.shared.inherited() {
             Found::Plain(Arc::clone(&socket.shared))
         } else {
             Found::Ours(Arc::clone(socket))
-        });
+        };
     }
-    Ok(table.ended.get(&cookie).map_or(Found::Kernel, |shared| Found::Plain(Arc::clone(shared))))
+    table.ended.get(&cookie).map_or(Found::Kernel, |shared| Found::Plain(Arc::clone(shared)))
 }
 
 /// The socket with this cookie, while the engine has its end.

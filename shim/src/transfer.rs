@@ -120,6 +120,8 @@ fn receive_step(
 ) -> Step<usize> {
     let shared = &*socket.shared;
     let id = socket.id;
+    // Whoever has waited once need not be asked again whether it waits.
+    let wait = |shared, fd, flags| if waited { Step::Wait } else { wait(shared, fd, flags) };
     match shared.phase() {
         Phase::Fresh | Phase::Listening => return Step::Done(none(shared, Errno::NOTCONN)),
         Phase::Filled | Phase::Awaited => return wait(shared, fd, flags),
@@ -217,8 +219,7 @@ fn take_held(shared: &Shared, fd: BorrowedFd<'_>, room: &mut [u8], peek: bool) -
 /// what such a caller gets.
 pub(crate) fn leave(cx: &mut Context<'_>, socket: &Socket, of_pair: bool, waited: bool) {
     let shared = &socket.shared;
-    let polled = of_pair || (shared.nonblocking.load(Relaxed) && !waited);
-    shared.set_direct(!polled);
+    let polled = shared.received(of_pair || (shared.nonblocking.load(Relaxed) && !waited));
     let ready = cx.engine.readiness(socket.id);
     if ready.readable || ready.read_closed {
         if polled {

@@ -77,7 +77,7 @@ pub mod vnl;
 
 pub use builder::Builder;
 pub use config::Config;
-pub use driver::{Attachment, Cause, Context, Pump, Runtime, Waited};
+pub use driver::{Attachment, Cause, Context, Inbox, Lead, Pump, Rest, Runtime, Waited, Watch};
 pub use engine::address::{Assignment, Origin, Standing};
 pub use engine::configuration::Teller;
 pub use engine::endpoint::{

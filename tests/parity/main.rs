@@ -13,6 +13,7 @@ mod datagrams;
 mod descriptors;
 mod echoes;
 mod endings;
+mod epolls;
 mod families;
 mod flags;
 mod icmp_errors;
@@ -39,6 +40,7 @@ mod transcript;
 mod types;
 mod urgent;
 mod vectors;
+mod waiting;
 mod world;
 
 use std::process::ExitCode;
@@ -91,6 +93,8 @@ fn main() -> ExitCode {
         reuse::tests(),
         vectors::tests(),
         stored_options::tests(),
+        waiting::tests(),
+        epolls::tests(),
     ];
     ioth_tests::netns::run_then(tests.concat(), world::Hosts::end)
 }

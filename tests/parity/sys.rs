@@ -214,3 +214,66 @@ impl Target {
         Ok(())
     }
 }
+
+/// A signal to this thread that only interrupts.
+pub(crate) struct Alarm {
+    thread: libc::pthread_t,
+}
+
+impl Alarm {
+    pub(crate) fn of_this_thread() -> Result<Self> {
+        extern "C" fn nothing(_: libc::c_int) {}
+        // SAFETY: zeroes are no flags and the empty set.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+        // SAFETY: the handler does nothing, so it may run at any place of any thread.
+        let result = unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()) };
+        ensure!(result == 0, "sigaction: {}", io::Error::last_os_error());
+        // SAFETY: it has no conditions.
+        Ok(Self { thread: unsafe { libc::pthread_self() } })
+    }
+
+    /// Sends it a moment after `call` has begun.
+    pub(crate) fn within<T>(&self, call: impl FnOnce() -> T) -> Result<T> {
+        let thread = self.thread;
+        std::thread::scope(|scope| {
+            let sender = scope.spawn(move || {
+                std::thread::sleep(crate::world::MOMENT);
+                // SAFETY: that thread waits for this one, so it lives.
+                unsafe { libc::pthread_kill(thread, libc::SIGUSR1) }
+            });
+            let result = call();
+            ensure!(sender.join().expect("no panic") == 0, "pthread_kill");
+            Ok(result)
+        })
+    }
+
+    /// Sends it, kept back by this thread, before `call`, which is to let it in.
+    pub(crate) fn blocked<T>(&self, call: impl FnOnce() -> T) -> Result<T> {
+        let (set, mut before) = (self.mask(), Self::nothing());
+        // SAFETY: both sets live through the call.
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before) };
+        // SAFETY: it is this thread.
+        let sent = unsafe { libc::pthread_kill(self.thread, libc::SIGUSR1) };
+        let result = call();
+        // SAFETY: the set is the one that the thread had.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
+        ensure!(sent == 0, "pthread_kill");
+        Ok(result)
+    }
+
+    /// The set of it alone.
+    #[expect(clippy::unused_self, reason = "there is no such set without a handler")]
+    pub(crate) fn mask(&self) -> libc::sigset_t {
+        let mut set = Self::nothing();
+        // SAFETY: the set is initialized, and lives through the call.
+        unsafe { libc::sigaddset(&raw mut set, libc::SIGUSR1) };
+        set
+    }
+
+    /// The empty set.
+    pub(crate) fn nothing() -> libc::sigset_t {
+        // SAFETY: a set of signals is an array of integers; zeroes are the empty one.
+        unsafe { std::mem::zeroed() }
+    }
+}

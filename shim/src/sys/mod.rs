@@ -1,5 +1,5 @@
 //! What needs `libc` or `unsafe`: raw addresses, options, messages, the urgent mark, the host's resolver, handlers for fork and exit,
-//! SIGPIPE. Everything else of the crate is safe code on rustix.
+//! SIGPIPE, waiting by number. Everything else of the crate is safe code on rustix.
 
 pub(crate) mod address;
 pub(crate) mod constants;
@@ -11,3 +11,4 @@ pub(crate) mod names;
 pub(crate) mod option;
 pub(crate) mod process;
 pub(crate) mod program;
+pub(crate) mod wait;

@@ -9,6 +9,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use slotmap::Key;
 
 use super::runtime::Runtime;
+use super::watch::Watches;
 use crate::engine::Engine;
 use crate::engine::endpoint::EndpointId;
 use crate::time::Instant;
@@ -103,6 +104,8 @@ pub(super) struct Attachments {
     pub(super) deferred: Vec<EndpointId>,
     /// Those that had more than their endpoint took when they were drained.
     pub(super) undrained: Vec<EndpointId>,
+    /// Who waits for many endpoints at once.
+    pub(super) watches: Watches,
 }
 
 struct Slot {
@@ -122,6 +125,7 @@ impl Attachments {
             work: VecDeque::new(),
             deferred: Vec::new(),
             undrained: Vec::new(),
+            watches: Watches::default(),
         }
     }
 
@@ -179,6 +183,7 @@ impl Attachments {
         let Some(slot) = self.slots.get_mut(&id).filter(|_| !result.done) else {
             self.slots.remove(&id);
             self.release(attachment);
+            self.watches.end(id);
             return;
         };
         if slot.want_out != result.want_out {

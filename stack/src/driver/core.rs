@@ -17,6 +17,7 @@ use super::attachment::{Attachments, Cause, Context};
 use super::follower::Follower;
 use super::runtime::{Message, Runtime};
 use super::signals::{SIGNALS, Watch};
+use super::watch::Inbox;
 use crate::engine::endpoint::EndpointId;
 use crate::engine::snapshot::Snapshot;
 use crate::engine::{Engine, InterfaceSettings};
@@ -79,6 +80,8 @@ pub(super) struct Core {
     pub(super) looked_event: bool,
     /// Callers that wait while another leads, by their endpoint.
     pub(super) followers: HashMap<EndpointId, Vec<Arc<Follower>>>,
+    /// Callers that wait for many endpoints while another leads.
+    pub(super) beside: Vec<Arc<Inbox>>,
     /// Whether the stack's epoll is armed in the driver's.
     pub(super) armed: bool,
     /// Whether the driver visits the stack every millisecond.
@@ -88,11 +91,13 @@ pub(super) struct Core {
     /// Whether the stack was used since the driver's last visit.
     used: bool,
     /// Whether the last frames came one at a time.
-    lone: bool,
+    pub(super) lone: bool,
     /// Bytes in super-frames that found no room, wholly or in part, since a visit of the driver began.
     spilled: usize,
+    /// Whether a caller that waits for many at once led since the driver's last visit.
+    pub(super) led_lately: bool,
     /// Visits in a row that found a leader.
-    led_visits: u32,
+    pub(super) led_visits: u32,
     /// The deadline that the driver knows.
     known_deadline: Option<Instant>,
     pub(super) spin: super::leader::Spin,
@@ -159,12 +164,14 @@ impl Shared {
             looked: None,
             looked_event: false,
             followers: HashMap::new(),
+            beside: Vec::new(),
             armed: false,
             ticking: true,
             long_led: false,
             used: false,
             lone: false,
             spilled: 0,
+            led_lately: false,
             led_visits: 0,
             known_deadline: None,
             spin: super::leader::Spin::new(in_process, busy_poll),
@@ -318,6 +325,13 @@ impl Shared {
         }
         core.led_visits = 0;
         core.long_led = false;
+        if std::mem::take(&mut core.led_lately) && ticking {
+            // It deals with what it was told of, and will be back: frames are its to take in.
+            let now = self.now();
+            core.engine.handle_timeout(now);
+            core.settle(now);
+            return Visit::Busy;
+        }
         if !self.catch_up(&mut core) || !core.arm_links() {
             let later = ticking && core.spilled > MOST_SPILLED;
             return if later { Visit::Busy } else { Visit::Again };
@@ -343,8 +357,13 @@ impl Shared {
 
     /// Does everything there is to do now. Says whether it came to an end.
     fn catch_up(&self, core: &mut Core) -> bool {
+        self.take_in(core, VISIT_TURNS)
+    }
+
+    /// The same for so many turns at most.
+    pub(super) fn take_in(&self, core: &mut Core, turns: usize) -> bool {
         core.spilled = 0;
-        for _ in 0..VISIT_TURNS {
+        for _ in 0..turns {
             let now = self.now();
             let mut busy = self.harvest(core);
             busy |= core.ingress(now);
@@ -616,6 +635,7 @@ impl Core {
         if self.looked == Some(id) {
             self.looked_event = true;
         }
+        self.attachments.watches.hit(id);
         if self.followers.is_empty() {
             return;
         }

@@ -121,20 +121,32 @@ impl Shared {
             }
         };
         if leading {
-            core.led = false;
-            if core.long_led {
-                core.long_led = false;
-                self.runtime.tell(Message::Tick(Arc::clone(self)));
-            }
-        }
-        // Somebody must run the stack for those who still wait. Who was asked to may have given up instead.
-        if !core.led
+            self.step_down(&mut core);
+        } else if !core.led
+            // Who was asked to lead has given up instead.
             && let Some(next) = core.followers.values().flatten().next()
         {
             next.wake_to_lead();
         }
         self.leave(&mut core);
         result
+    }
+
+    /// Gives up the lead.
+    pub(super) fn step_down(self: &Arc<Self>, core: &mut Core) {
+        core.led = false;
+        // The next lead is not this one: many short ones are no long one.
+        core.led_visits = 0;
+        // Somebody must run the stack for those who still wait.
+        if let Some(next) = core.followers.values().flatten().next() {
+            next.wake_to_lead();
+        } else if let Some(next) = core.beside.last() {
+            next.ring();
+        }
+        if core.long_led {
+            core.long_led = false;
+            self.runtime.tell(Message::Tick(Arc::clone(self)));
+        }
     }
 
     /// One turn of a leader: sleeps until something happens, and deals with it. Says whether a signal handler ran that

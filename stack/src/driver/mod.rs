@@ -8,8 +8,10 @@ mod follower;
 mod leader;
 mod runtime;
 mod signals;
+mod watch;
 
 pub use attachment::{Attachment, Cause, Context, Pump};
 pub use leader::Waited;
 pub(crate) use runtime::Message;
 pub use runtime::Runtime;
+pub use watch::{Inbox, Lead, Rest, Watch};

@@ -86,7 +86,7 @@ pub(crate) fn run(stack: &Stack, what: &Datagrams, inward: bool) -> anyhow::Resu
         ensure!(socket::recv_all(&control, answer.as_flattened_mut())?, "the server hung up");
         (u64::from_be_bytes(answer[0]), answer[1] != [0; 8])
     };
-    Ok(measure::rate(count, usize::from(order.size), time, ok))
+    Ok(measure::datagram_rate(count, usize::from(order.size), time, ok))
 }
 
 /// Serves one client after the other.

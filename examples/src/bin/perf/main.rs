@@ -3,6 +3,8 @@
 
 mod bridge;
 mod datagrams;
+mod echoes;
+mod endpoint;
 mod flows;
 mod measure;
 mod pattern;
@@ -61,6 +63,14 @@ enum Command {
     DatagramsOut(Datagrams),
     /// Receive them from it
     DatagramsIn(Datagrams),
+    /// Serve `load`: send everything back on many connections at once, with one epoll
+    Echoes(echoes::Server),
+    /// Requests on many connections at once
+    Load(echoes::Client),
+    /// Connect again and again to an echo server
+    Connects(echoes::Connects),
+    /// `out`, `in` or `rr` by the endpoints of ioth_stack, without descriptors
+    Endpoint(Endpoint),
     /// Carry frames between two TAPs, one of them with `impair=`; ends when it is killed
     Bridge(Box<Bridge>),
 }
@@ -87,6 +97,13 @@ struct Run {
     /// Close right after the last send (`out`), without waiting for what the receiver says
     #[arg(long)]
     close_at_once: bool,
+}
+
+#[derive(Parser)]
+struct Endpoint {
+    what: What,
+    #[command(flatten)]
+    run: Run,
 }
 
 #[derive(Parser)]
@@ -155,6 +172,16 @@ fn main() -> anyhow::Result<()> {
     if let Command::Bridge(ends) = &args.command {
         return bridge::run(&ends.near, &ends.far);
     }
+    if let Command::Endpoint(of) = &args.command {
+        let endpoint = endpoint::Endpoint::connect(&args.stack, of.run.server)?;
+        let limit = of.run.until.limit(args.buffer)?;
+        return finish(&match of.what {
+            What::Out => endpoint.bulk_out(limit)?,
+            What::In => endpoint.bulk_in(limit)?,
+            What::Rr => endpoint.round_trips(limit.time)?,
+            What::Cps => anyhow::bail!("an endpoint is connected once"),
+        });
+    }
     let stack = args.stack.open()?;
     match args.command {
         Command::Sink(server) => serve(&stack, What::Out, &server, args.buffer),
@@ -167,12 +194,15 @@ fn main() -> anyhow::Result<()> {
         Command::Datagrams(server) => datagrams::serve(&stack, server.listen),
         Command::DatagramsOut(what) => finish(&datagrams::run(&stack, &what, false)?),
         Command::DatagramsIn(what) => finish(&datagrams::run(&stack, &what, true)?),
+        Command::Echoes(server) => echoes::serve(&stack, &server),
+        Command::Load(client) => finish(&echoes::load(&stack, &client)?),
         Command::Feed(ends) => flows::feed(ends.open(&stack)?, usize::try_from(args.buffer)?),
         Command::Drain(Drain { flows: ends, seconds }) => {
             let time = Duration::try_from_secs_f64(seconds)?;
             finish(&flows::drain(ends.open(&stack)?, usize::try_from(args.buffer)?, time)?)
         }
-        Command::Pair(_) | Command::Bridge(_) => unreachable!("above"),
+        Command::Connects(client) => finish(&echoes::connects(&stack, &client)?),
+        Command::Pair(_) | Command::Bridge(_) | Command::Endpoint(_) => unreachable!("above"),
     }
 }
 

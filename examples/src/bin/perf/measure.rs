@@ -204,10 +204,23 @@ pub(crate) fn transfer(bytes: u64, time: Duration, ok: bool) -> Report {
 }
 
 /// Datagrams of `size` bytes.
-pub(crate) fn rate(count: u64, size: usize, time: Duration, ok: bool) -> Report {
+pub(crate) fn datagram_rate(count: u64, size: usize, time: Duration, ok: bool) -> Report {
     let per_s = count as f64 / time.as_secs_f64();
     let gbit_s = per_s * size as f64 * 8e-9;
     Report { ok, fields: vec![("per_s", round(per_s)), ("gbit_s", round(gbit_s)), ("count", count as f64)] }
+}
+
+/// So many of something in that time.
+pub(crate) fn rate(count: u64, time: Duration, ok: bool) -> Report {
+    let per_s = round(count as f64 / time.as_secs_f64());
+    Report { ok, fields: vec![("per_s", per_s), ("count", count as f64)] }
+}
+
+/// The median of some times.
+pub(crate) fn median(mut times: Vec<Duration>) -> Report {
+    times.sort();
+    let middle = times.get(times.len() / 2).map_or(0.0, Duration::as_secs_f64);
+    Report { ok: true, fields: vec![("p50_us", round(middle * 1e6)), ("count", times.len() as f64)] }
 }
 
 fn round(value: f64) -> f64 {
