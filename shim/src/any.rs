@@ -16,6 +16,7 @@
 use crate::control::{self, Control};
 use crate::errno::fail;
 use crate::message::{self, Message};
+use crate::netlink;
 use crate::sockaddr::{self, SockAddr};
 use crate::socket;
 use crate::state::Shared;
@@ -35,6 +36,7 @@ pub fn bind(fd: impl AsFd, address: &SockAddr) -> io::Result<()> {
     let fd = fd.as_fd();
     match &table::find(fd)? {
         Found::Kernel => address::bind(fd, &address.to_bytes()),
+        Found::Netlink(socket) => netlink::calls::bind(socket, address),
         found @ (Found::Ours(_) | Found::Plain(_)) => {
             let family = ours(found).map_or(AF_INET, family_of);
             socket::bind_found(found, fd, &address.for_socket_of(family)?)
@@ -50,6 +52,7 @@ pub fn connect(fd: impl AsFd, address: &SockAddr) -> io::Result<()> {
     let fd = fd.as_fd();
     match &table::find(fd)? {
         Found::Kernel => address::connect(fd, &address.to_bytes()),
+        Found::Netlink(socket) => netlink::calls::connect(socket, address),
         Found::Ours(_) | Found::Plain(_) if address.is_unspecified() => crate::disconnect(fd),
         found @ (Found::Ours(_) | Found::Plain(_)) => {
             let family = ours(found).map_or(AF_INET, family_of);
@@ -85,6 +88,7 @@ pub fn getsockname(fd: impl AsFd) -> io::Result<SockAddr> {
     let fd = fd.as_fd();
     match &table::find(fd)? {
         Found::Kernel => Ok(SockAddr::from_bytes(address::own(fd)?.bytes())),
+        Found::Netlink(socket) => Ok(netlink::calls::own(socket)),
         found => Ok(socket::getsockname_found(found, fd)?.into()),
     }
 }
@@ -97,6 +101,7 @@ pub fn getpeername(fd: impl AsFd) -> io::Result<SockAddr> {
     let fd = fd.as_fd();
     match &table::find(fd)? {
         Found::Kernel => Ok(SockAddr::from_bytes(address::peer(fd)?.bytes())),
+        Found::Netlink(socket) => Ok(netlink::calls::peer(socket)),
         found => Ok(socket::getpeername_found(found, fd)?.into()),
     }
 }
@@ -121,6 +126,11 @@ pub fn recvfrom(fd: impl AsFd, buffer: &mut [u8], flags: i32) -> io::Result<(usi
             let got = raw::receive(fd, &mut name, &mut [IoSliceMut::new(buffer)], &mut [], flags)?;
             Ok((got.len, SockAddr::written(&name, got.name)))
         }
+        Found::Netlink(socket) => {
+            let parts = &mut [IoSliceMut::new(buffer)];
+            let (message, from) = netlink::calls::receive(socket, fd, parts, flags)?;
+            Ok((message.len, from))
+        }
         found => {
             let (len, from) = socket::recv_found(found, fd, buffer, flags)?;
             Ok((len, from.map(SockAddr::Ip)))
@@ -141,6 +151,9 @@ pub fn sendmsg(
 ) -> io::Result<usize> {
     let fd = fd.as_fd();
     let found = table::find(fd)?;
+    if let Found::Netlink(socket) = &found {
+        return netlink::calls::send(socket, fd, parts, flags, to);
+    }
     let Some(shared) = ours(&found) else {
         let name = to.map(SockAddr::to_bytes).unwrap_or_default();
         return raw::send(fd, &name, parts, &control::encode_all(controls), flags);
@@ -166,8 +179,10 @@ pub fn recvmsg(
 ) -> io::Result<(Message, Option<SockAddr>)> {
     let fd = fd.as_fd();
     let found = table::find(fd)?;
-    if matches!(found, Found::Kernel) {
-        return message::receive_from_kernel(fd, parts, flags);
+    match &found {
+        Found::Kernel => return message::receive_from_kernel(fd, parts, flags),
+        Found::Netlink(socket) => return netlink::calls::receive(socket, fd, parts, flags),
+        Found::Ours(_) | Found::Plain(_) => {}
     }
     let message = message::receive_parts(&found, fd, parts, flags)?;
     let from = message.from.map(SockAddr::Ip);
@@ -176,7 +191,7 @@ pub fn recvmsg(
 
 fn ours(found: &Found) -> Option<&Shared> {
     match found {
-        Found::Kernel => None,
+        Found::Kernel | Found::Netlink(_) => None,
         Found::Ours(socket) => Some(&socket.shared),
         Found::Plain(shared) => Some(shared),
     }

@@ -36,6 +36,7 @@
 //! | data with control messages beside it | [`sendmsg`], [`recvmsg`], [`Control`] |
 //! | the types of [`std::net`] on any stack | [`net`] |
 //! | names of hosts, looked up over the stack | [`Stack::resolve`], [`Stack::reverse`], [`getaddrinfo`], [`getnameinfo`] |
+//! | `AF_NETLINK` sockets, with which programs configure a stack as `ip` does the kernel | [`msocket`], [`any`], the example `ip` |
 //! | which socket options there are | [`option`] |
 //! | what a stack looks like now, as `ip` and `ss` show the kernel's | [`Stack::snapshot`], [`snapshots`], [`ended_snapshots`] |
 //!
@@ -109,6 +110,7 @@ mod listener;
 mod message;
 mod namespace;
 pub mod net;
+mod netlink;
 pub mod option;
 mod pair;
 mod plain;

@@ -4,6 +4,7 @@ use crate::arrivals::How;
 use crate::control::{self, Control, ExtendedError};
 use crate::datagram;
 use crate::errno::fail;
+use crate::netlink;
 use crate::option::Flag;
 use crate::sockaddr::{self, SockAddr};
 use crate::socket::{recv_found, refuse_flags, send_found};
@@ -82,6 +83,9 @@ pub(crate) fn send_parts(
             let name = to.map(sockaddr::encode).unwrap_or_default();
             return raw::send(fd, &name, parts, &control::encode_all(controls), flags);
         }
+        Found::Netlink(socket) => {
+            return netlink::calls::send(socket, fd, parts, flags, to.map(SockAddr::from).as_ref());
+        }
         Found::Ours(socket) => &socket.shared,
         Found::Plain(shared) => shared,
     };
@@ -123,8 +127,10 @@ pub(crate) fn receive_parts(
     parts: &mut [IoSliceMut<'_>],
     flags: i32,
 ) -> io::Result<Message> {
-    if matches!(found, Found::Kernel) {
-        return Ok(receive_from_kernel(fd, parts, flags)?.0);
+    match found {
+        Found::Kernel => return Ok(receive_from_kernel(fd, parts, flags)?.0),
+        Found::Netlink(socket) => return Ok(netlink::calls::receive(socket, fd, parts, flags)?.0),
+        Found::Ours(_) | Found::Plain(_) => {}
     }
     if let [part] = parts {
         return receive(found, fd, part, flags);
@@ -144,7 +150,9 @@ fn receive(found: &Found, fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> 
     let shared = match found {
         Found::Ours(socket) => &socket.shared,
         Found::Plain(shared) => shared,
-        Found::Kernel => return Ok(receive_from_kernel(fd, &mut [IoSliceMut::new(buffer)], flags)?.0),
+        Found::Kernel | Found::Netlink(_) => {
+            return receive_parts(found, fd, &mut [IoSliceMut::new(buffer)], flags);
+        }
     };
     if shared.kind == Kind::Stream || matches!(found, Found::Plain(_)) {
         // Without room the length of a datagram tells whether it was cut.

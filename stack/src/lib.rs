@@ -50,6 +50,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod adjust;
 mod builder;
 pub mod config;
 mod configure;
@@ -71,6 +72,7 @@ pub mod tcp;
 pub mod time;
 pub mod vnl;
 
+pub use adjust::LinkChange;
 pub use builder::Builder;
 pub use config::Config;
 pub use driver::{Attachment, Cause, Context, Pump, Runtime};

@@ -27,6 +27,7 @@
 //! | | `IPV6_RECVHOPLIMIT`, `IPV6_RECVTCLASS`, `IPV6_RECVPKTINFO` | has effect on datagrams, see [`Control`](crate::Control) |
 //! | | `IPV6_MULTICAST_HOPS`, `IPV6_MULTICAST_LOOP`, `IPV6_MULTICAST_IF`, `IPV6_MULTICAST_ALL` | has effect on datagrams |
 //! | | `IPV6_ADD_MEMBERSHIP`, `IPV6_DROP_MEMBERSHIP` | to be set, on datagram sockets |
+//! | `SOL_NETLINK` | `NETLINK_ADD_MEMBERSHIP`, `NETLINK_DROP_MEMBERSHIP`, `NETLINK_LIST_MEMBERSHIPS`, `NETLINK_EXT_ACK`, `NETLINK_CAP_ACK`, `NETLINK_GET_STRICT_CHK`, `NETLINK_NO_ENOBUFS` | has effect |
 //! | any other | | `ENOPROTOOPT`; reading at a level that the socket does not have: `EOPNOTSUPP` for IPv4 |
 //!
 //! The rings of a connection grow by themselves, to [`MAX_BUFFER`] at most, unless their size was set.
@@ -46,6 +47,7 @@ pub(crate) use settings::{Flag, IpNumber, Number, Settings};
 pub use socket::MAX_BUFFER;
 
 use crate::errno::fail;
+use crate::netlink;
 use crate::state::Shared;
 use crate::sys::constants::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, SOL_SOCKET};
 use crate::sys::option as raw;
@@ -65,6 +67,7 @@ pub(crate) fn read(
 ) -> io::Result<usize> {
     let (socket, shared) = match found {
         Found::Kernel => return raw::read(fd, level, name, value),
+        Found::Netlink(socket) => return netlink::read(socket, fd, level, name, value),
         Found::Ours(socket) => (Some(&**socket), &*socket.shared),
         Found::Plain(shared) => (None, &**shared),
     };
@@ -92,6 +95,7 @@ pub(crate) fn write(
 ) -> io::Result<()> {
     let (socket, shared) = match found {
         Found::Kernel => return raw::write(fd, level, name, value),
+        Found::Netlink(socket) => return netlink::write(socket, fd, level, name, value),
         Found::Ours(socket) => (Some(&**socket), &*socket.shared),
         Found::Plain(shared) => (None, &**shared),
     };

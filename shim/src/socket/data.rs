@@ -2,17 +2,18 @@
 
 use crate::errno::fail;
 use crate::plain::{recv_flags, send_flags};
+use crate::sockaddr::SockAddr;
 use crate::state::Shared;
 use crate::sys::constants::{
     MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL,
 };
 use crate::sys::mark;
 use crate::table::{self, Found};
-use crate::{datagram, plain, transfer, urgent};
+use crate::{datagram, netlink, plain, transfer, urgent};
 use ioth_stack::{DatagramOptions, Family, Kind};
 use rustix::io::Errno;
 use rustix::net;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -50,6 +51,10 @@ pub(crate) fn send_found(
         refuse_flags(shared, flags)?;
     }
     match (found, to) {
+        (Found::Netlink(socket), to) => {
+            let to = to.map(SockAddr::from);
+            netlink::calls::send(socket, fd, &[IoSlice::new(data)], flags, to.as_ref())
+        }
         (Found::Kernel, None) => Ok(net::send(fd, data, send_flags(flags))?),
         (Found::Kernel, Some(to)) => Ok(net::sendto(fd, data, send_flags(flags), to)?),
         (Found::Ours(socket), _) if socket.shared.kind == Kind::Stream => {
@@ -129,6 +134,10 @@ pub(crate) fn recv_found(
             Ok((received.copied, Some(received.report.destination)))
         }
         Found::Plain(_) if flags & MSG_ERRQUEUE != 0 => fail(Errno::AGAIN),
+        Found::Netlink(socket) => {
+            let parts = &mut [IoSliceMut::new(buffer)];
+            Ok((netlink::calls::receive(socket, fd, parts, flags)?.0.len, None))
+        }
         Found::Kernel => {
             let (_, len, from) = net::recvfrom(fd, buffer, recv_flags(flags))?;
             Ok((len, from.and_then(|from| from.try_into().ok())))
@@ -157,14 +166,14 @@ pub fn sockatmark(fd: impl AsFd) -> io::Result<bool> {
         Found::Ours(socket) if socket.shared.kind == Kind::Stream => urgent::at_mark(&socket, fd),
         Found::Plain(shared) if shared.kind == Kind::Stream => mark::is_next(fd),
         Found::Kernel => mark::is_next(fd),
-        Found::Ours(_) | Found::Plain(_) => fail(Errno::NOTTY),
+        Found::Ours(_) | Found::Plain(_) | Found::Netlink(_) => fail(Errno::NOTTY),
     }
 }
 
 /// What is known of it, if it is a socket of ours.
 fn ours(found: &Found) -> Option<&Shared> {
     match found {
-        Found::Kernel => None,
+        Found::Kernel | Found::Netlink(_) => None,
         Found::Ours(socket) => Some(&socket.shared),
         Found::Plain(shared) => Some(shared),
     }
