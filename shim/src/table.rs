@@ -81,9 +81,11 @@ pub(crate) fn netlink(cookie: u64) -> Option<Arc<netlink::Socket>> {
     read().netlink.get(&cookie).cloned()
 }
 
-/// The ports that netlink sockets of a stack have.
-pub(crate) fn netlink_ports(home: &Arc<Home>) -> Vec<u32> {
-    read().netlink.values().filter_map(|socket| socket.port_on(home)).collect()
+/// Runs `f` with the ports that netlink sockets of a stack have, while nobody else takes one.
+pub(crate) fn with_netlink_ports<R>(home: &Arc<Home>, f: impl FnOnce(&[u32]) -> R) -> R {
+    let table = write();
+    let ports: Vec<_> = table.netlink.values().filter_map(|socket| socket.port_on(home)).collect();
+    f(&ports)
 }
 
 /// Nobody has this netlink socket any more.

@@ -18,6 +18,7 @@ mod listening;
 mod messages;
 mod mixes;
 mod multicast;
+mod netlink;
 mod options;
 mod readiness;
 mod sharing;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         icmp_errors::tests(),
         sharing::tests(),
         multicast::tests(),
+        netlink::tests(),
     ];
     ioth_tests::netns::run(tests.concat())
 }

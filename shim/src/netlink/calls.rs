@@ -7,7 +7,6 @@ use crate::message::Message;
 use crate::sockaddr::SockAddr;
 use crate::sys::constants::{MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_TRUNC};
 use crate::sys::message as raw;
-use crate::table;
 use rustix::io::Errno;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
@@ -28,12 +27,8 @@ pub(crate) fn bind(socket: &Socket, address: &SockAddr) -> io::Result<()> {
         if port != own {
             return fail(Errno::INVAL);
         }
-    } else if port == 0 {
-        socket.bind_if_unbound()?;
-    } else if table::netlink_ports(&socket.home).contains(&port) {
-        return fail(Errno::ADDRINUSE);
     } else {
-        socket.state()?.port = port;
+        socket.take_port(port)?;
     }
     socket.change_groups(|known| {
         known.retain(|group| *group > 32);

@@ -304,7 +304,8 @@ fn route(said: &Said, seen: &Snapshot) -> Result<Route, Fault> {
     if seen.interfaces.iter().any(|known| known.index == interface && !known.enabled) {
         return Err(Fault::because(Errno::NETDOWN, "Device for nexthop is not up"));
     }
-    if seen.addresses.iter().any(|known| Some(known.cidr.address()) == said.gateway) {
+    // Linux looks for the gateway of IPv4 in the table main alone, where its own addresses are not.
+    if said.family == V6 && seen.addresses.iter().any(|known| Some(known.cidr.address()) == said.gateway) {
         return Err(Fault::because(Errno::INVAL, "Nexthop has invalid gateway"));
     }
     Ok(Route { gateway: said.gateway, metric, ..Route::on_link(said.destination, interface) })

@@ -121,20 +121,31 @@ impl Socket {
 
     /// Gives it a port, if it has none: the process's number, or one that no process has.
     pub(super) fn bind_if_unbound(&self) -> io::Result<u32> {
-        let mut port = self.state()?.port;
-        while port == 0 {
-            let taken = table::netlink_ports(&self.home);
+        self.take_port(0)
+    }
+
+    /// Gives it a port that no other socket of the stack has, 0 for a free one; it keeps one that it has. Says which it
+    /// has then.
+    pub(super) fn take_port(&self, wanted: u32) -> io::Result<u32> {
+        let known = self.state()?.port;
+        if known != 0 {
+            return Ok(known);
+        }
+        table::with_netlink_ports(&self.home, |taken| {
             let own = std::process::id();
-            let wanted =
-                std::iter::once(own).chain((0..u32::MAX - 4096).rev().step_by(1).map(|at| at + 4096));
-            let free = wanted.into_iter().find(|port| !taken.contains(port)).unwrap_or(own);
+            // As Linux, others lie where no process has its number.
+            let others = (0..=u32::MAX - 4096).rev();
+            let free = match wanted {
+                0 => std::iter::once(own).chain(others).find(|port| !taken.contains(port)),
+                wanted => Some(wanted).filter(|port| !taken.contains(port)),
+            };
+            let Some(free) = free else { return fail(Errno::ADDRINUSE) };
             let mut state = self.state()?;
             if state.port == 0 {
                 state.port = free;
             }
-            port = state.port;
-        }
-        Ok(port)
+            Ok(state.port)
+        })
     }
 
     /// The port, if it is free to be looked at.
@@ -146,9 +157,7 @@ impl Socket {
     pub(super) fn process(&self) {
         let Ok(stack) = self.home.reach() else { return };
         let _serial = self.serial.lock();
-        while self.state.lock().waiting() < BACKLOG
-            && let Some(datagram) = self.take_request()
-        {
+        while let Some(datagram) = self.take_request() {
             let Ok(port) = self.bind_if_unbound() else { return };
             let manner = {
                 let state = self.state.lock();
@@ -169,7 +178,11 @@ impl Socket {
         }
     }
 
+    /// The next datagram of requests, unless too many answers wait.
     fn take_request(&self) -> Option<Vec<u8>> {
+        if self.state.lock().waiting() >= BACKLOG {
+            return None;
+        }
         let end = self.end.as_fd();
         let waiting = usize::try_from(rustix::io::ioctl_fionread(end).ok()?).ok()?;
         if waiting == 0 {
@@ -206,8 +219,9 @@ impl Socket {
         let new = look();
         let notices = notice::between(old, &new);
         state.seen = Some(new);
-        for notice in notices.iter().filter(|notice| state.groups.contains(&notice.group)).collect::<Vec<_>>()
-        {
+        // As Linux: who has no port hears nothing.
+        let heard = |notice: &&notice::Notice| state.port != 0 && state.groups.contains(&notice.group);
+        for notice in notices.iter().filter(heard).collect::<Vec<_>>() {
             let given = state.queue.is_empty()
                 && matches!(pair::give(self.end.as_fd(), &notice.message), Given::Bytes(_));
             state.overrun |= !given && !state.silent;
