@@ -214,9 +214,9 @@ impl Stack {
                 Some(known) => *known == name,
             };
             let at = config.interfaces.iter().position(belongs).unwrap_or_else(|| {
-                config
-                    .interfaces
-                    .push(InterfaceConfig { name: Some(name.clone()), ..InterfaceConfig::default() });
+                // Without a name, the first is meant.
+                let name = (position != 0).then(|| name.clone());
+                config.interfaces.push(InterfaceConfig { name, ..InterfaceConfig::default() });
                 config.interfaces.len() - 1
             });
             f(Some(&mut config.interfaces[at]), context)

@@ -51,3 +51,6 @@ mod socket;
 
 pub(crate) use option::{read, write};
 pub(crate) use socket::{Socket, open};
+
+#[cfg(test)]
+mod tests;
