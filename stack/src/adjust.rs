@@ -88,14 +88,13 @@ impl Stack {
             Ok::<_, Error>(place(context, route.interface))
         })?;
         let known = configured(&route, &name);
-        match known.way {
-            Way::Gateway(gateway) if is_default(&known) => {
-                if !config.gateways.contains(&gateway) {
-                    config.gateways.push(gateway);
-                }
+        let default = if is_default(&known) { route.gateway } else { None };
+        if let Some(gateway) = default {
+            if !config.gateways.contains(&gateway) {
+                config.gateways.push(gateway);
             }
-            _ if !config.routes.contains(&known) => config.routes.push(known),
-            _ => {}
+        } else if !config.routes.contains(&known) {
+            config.routes.push(known);
         }
         Ok(())
     }

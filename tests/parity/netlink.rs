@@ -11,6 +11,7 @@ use ioth::{
     NETLINK_DROP_MEMBERSHIP, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK, NETLINK_ROUTE, SO_DOMAIN, SO_PROTOCOL,
     SO_TYPE, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM, SOL_NETLINK, SOL_SOCKET, SockAddr, Stack, any,
 };
+use ioth_tests::child::Child;
 use ioth_tests::netns::{Net, Test};
 use libc::{
     IFA_ADDRESS, IFA_CACHEINFO, IFA_LOCAL, IFLA_IFNAME, IFLA_MTU, NDA_DST, NDA_LLADDR, NLM_F_ACK,
@@ -30,6 +31,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("netlink::addresses", |net| compare(net, addresses)),
         Test::new("netlink::routes", |net| compare(net, routes)),
         Test::new("netlink::neighbours", |net| compare(net, neighbours)),
+        Test::new("netlink::a_forked_child", |net| compare(net, children)),
         Test::new("netlink::notifications", |net| compare(net, notifications)),
     ]
 }
@@ -543,6 +545,33 @@ fn neighbours(side: &mut Side<'_>) -> Result<()> {
         side.change("delete", RTM_DELNEIGH, 0, &neighbour(family, index, 0), &said[..1])?;
     }
     Ok(())
+}
+
+/// A child asks by calls of the crate and by plain ones, and what it changes is changed in its parent's stack.
+fn children(side: &mut Side<'_>) -> Result<()> {
+    let said = [ip(IFA_LOCAL, "10.7.0.1"), ip(IFA_ADDRESS, "10.7.0.1")].concat();
+    let fixed = address(libc::AF_INET, 24, side.index);
+    let flags = NLM_F_REQUEST | NLM_F_ACK;
+    let add =
+        message(RTM_NEWADDR, flags | NLM_F_CREATE | NLM_F_EXCL, 9, &[fixed.clone(), said.clone()].concat());
+    let fd = &side.fd;
+    let child = Child::start(|| {
+        let mut answers = Vec::new();
+        for plain in [false, true] {
+            let mut room = [0; 4096];
+            let sent =
+                if plain { rustix::io::write(fd, &add).is_ok() } else { ioth::send(fd, &add, 0).is_ok() };
+            let len = if plain {
+                rustix::io::read(fd, &mut room).unwrap_or(0)
+            } else {
+                any::recvfrom(fd, &mut room, 0).map_or(0, |(len, _)| len)
+            };
+            answers.push((sent, len >= 36, word(&room, 16).cast_signed()));
+        }
+        answers == [(true, true, 0), (true, true, -libc::EEXIST)]
+    })?;
+    ensure!(child.wait()?, "what the child heard");
+    side.change("again", RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &fixed, &[said])
 }
 
 fn notifications(side: &mut Side<'_>) -> Result<()> {

@@ -137,7 +137,7 @@ fn interface<'a>(work: &Work<'_>, seen: &'a Snapshot) -> Result<&'a Interface, F
     let index = word(work.request.fixed::<FIXED>()?, 4);
     let known = seen.interfaces.iter().find(|known| known.index.index() == index);
     let text = if work.family() == V4 { "ipv4: Device not found" } else { "Unable to find the interface" };
-    known.ok_or(Fault::because(Errno::NODEV, text))
+    known.ok_or_else(|| Fault::because(Errno::NODEV, text))
 }
 
 /// Preferred and valid lifetime; `None` for ever.

@@ -73,7 +73,7 @@ pub(super) fn create(work: &Work<'_>) -> Result<(), Fault> {
     if let Some(mtu) = mtu(attributes)? {
         config.push(format!("mtu={mtu}"));
     }
-    let name = work.stack.add_interface(name, vnl, &config.join(",")).map_err(refused)?;
+    let name = work.stack.add_interface(name, vnl, &config.join(",")).map_err(|error| refused(&error))?;
     // Linux makes interfaces that are down until they are set up; IFF_UP in the request says so at once.
     let flags = word(work.request.fixed::<FIXED>()?, 8).cast_signed();
     let id = work.stack.run(|cx| cx.engine.named(&name)).ok_or(Fault::new(Errno::NODEV))?;
@@ -88,7 +88,7 @@ pub(super) fn delete(work: &Work<'_>) -> Result<(), Fault> {
     if known.is_loopback() {
         return Err(Fault::new(Errno::OPNOTSUPP));
     }
-    work.stack.remove_interface(&known.name).map_err(refused)
+    work.stack.remove_interface(&known.name).map_err(|error| refused(&error))
 }
 
 /// Does what the attributes and flags of a request say to an interface that is there.
@@ -166,7 +166,7 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() < libc::IFNAMSIZ && name != "." && name != ".." && !name.contains(bad)
 }
 
-fn refused(error: SetupError) -> Fault {
+fn refused(error: &SetupError) -> Fault {
     Fault::new(Errno::from_raw_os_error(error.errno()))
 }
 
