@@ -20,7 +20,7 @@ struct Args {
     vnl: String,
     /// `link set eth0 down`, `addr add 10.0.0.2/24 dev eth0`, `route add 10.1.0.0/16 via 10.0.0.1`, `neigh show`, …
     commands: Vec<String>,
-    /// Keep the stack until a line comes on the standard input.
+    /// Keep the stack until the program is ended.
     #[arg(long)]
     wait: bool,
 }
@@ -34,7 +34,9 @@ fn main() -> Result<()> {
     }
     if args.wait {
         println!("ready");
-        std::io::stdin().read_line(&mut String::new())?;
+        loop {
+            std::thread::park();
+        }
     }
     Ok(())
 }
