@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         ping_both_families,
         raw_ip_there_and_here,
         sniff_sees_a_ping,
+        ip_configures_a_stack,
         epoll_server_on_two_stacks,
         tokio_echo,
         urgent_data_on_any_stack,
@@ -350,6 +351,37 @@ fn dns_query_of_dnsmasq(net: &Net) -> Result<()> {
     let out = query("--server 10.0.0.1 long.test TXT")?;
     ensure!(out.matches("xxxx").count() >= 20, "{out}");
     ensure!(query("--server 10.0.0.1 nobody.test").is_err());
+    Ok(())
+}
+
+fn ip_configures_a_stack(net: &Net) -> Result<()> {
+    need("ping", "iputils-ping")?;
+    with_red(net)?;
+    let commands = [
+        "addr add 10.0.0.2/24 dev eth0",
+        "addr add fd00::2/64 dev eth0",
+        "addr add 10.5.0.1/24 dev eth0",
+        "addr del 10.5.0.1/24 dev eth0",
+        "route add default via 10.0.0.1",
+        "route add 10.9.0.0/16 via 10.0.0.7 dev eth0",
+        "route del 10.9.0.0/16",
+        "neigh add 10.0.0.9 lladdr 02:00:00:00:00:09 dev eth0",
+        "link set eth0 mtu 1400",
+        "link show",
+        "addr show",
+        "route show",
+        "neigh show",
+    ];
+    let commands: Vec<_> = commands.iter().map(|command| format!("'{command}'")).collect();
+    let program = net.start(&format!("{} eth0:tap://red --wait {}", program!("ip"), commands.join(" ")))?;
+    program.wait_for_line("1: UP eth0 mtu 1400")?;
+    program.wait_for_line("1: 10.0.0.2/24")?;
+    program.wait_for_line("Unicast /0 via Inet(10.0.0.1) dev 1")?;
+    program.wait_for_line("1: Permanent Inet(10.0.0.9)")?;
+    program.wait_for_line("ready")?;
+    net.wait_for_carrier("red")?;
+    net.run("ping -c 1 -W 5 10.0.0.2")?;
+    net.run("ping -c 1 -W 5 fd00::2")?;
     Ok(())
 }
 

@@ -16,6 +16,7 @@
 use crate::control::{self, Control};
 use crate::errno::fail;
 use crate::message::{self, Message};
+use crate::netlink;
 use crate::packet;
 use crate::sockaddr::{self, SockAddr};
 use crate::socket;
@@ -37,6 +38,7 @@ pub fn bind(fd: impl AsFd, address: &SockAddr) -> io::Result<()> {
     match &table::find(fd)? {
         Found::Kernel => address::bind(fd, &address.to_bytes()),
         Found::Ours(socket) if packet::is_one(&socket.shared) => packet::bind(socket, address),
+        Found::Netlink(socket) => netlink::calls::bind(socket, address),
         found @ (Found::Ours(_) | Found::Plain(_)) => {
             let family = ours(found).map_or(AF_INET, family_of);
             socket::bind_found(found, fd, &address.for_socket_of(family)?)
@@ -53,6 +55,7 @@ pub fn connect(fd: impl AsFd, address: &SockAddr) -> io::Result<()> {
     match &table::find(fd)? {
         Found::Kernel => address::connect(fd, &address.to_bytes()),
         Found::Ours(socket) if packet::is_one(&socket.shared) => fail(Errno::OPNOTSUPP),
+        Found::Netlink(socket) => netlink::calls::connect(socket, address),
         Found::Ours(_) | Found::Plain(_) if address.is_unspecified() => crate::disconnect(fd),
         found @ (Found::Ours(_) | Found::Plain(_)) => {
             let family = ours(found).map_or(AF_INET, family_of);
@@ -89,6 +92,7 @@ pub fn getsockname(fd: impl AsFd) -> io::Result<SockAddr> {
     match &table::find(fd)? {
         Found::Kernel => Ok(SockAddr::given(address::own(fd)?.bytes())),
         Found::Ours(socket) if packet::is_one(&socket.shared) => packet::name(socket),
+        Found::Netlink(socket) => Ok(netlink::calls::own(socket)),
         found => Ok(socket::getsockname_found(found, fd)?.into()),
     }
 }
@@ -101,6 +105,7 @@ pub fn getpeername(fd: impl AsFd) -> io::Result<SockAddr> {
     let fd = fd.as_fd();
     match &table::find(fd)? {
         Found::Kernel => Ok(SockAddr::given(address::peer(fd)?.bytes())),
+        Found::Netlink(socket) => Ok(netlink::calls::peer(socket)),
         found => Ok(socket::getpeername_found(found, fd)?.into()),
     }
 }
@@ -129,6 +134,11 @@ pub fn recvfrom(fd: impl AsFd, buffer: &mut [u8], flags: i32) -> io::Result<(usi
             let (message, from) = packet::receive(socket, fd, buffer, flags)?;
             Ok((message.len, from))
         }
+        Found::Netlink(socket) => {
+            let parts = &mut [IoSliceMut::new(buffer)];
+            let (message, from) = netlink::calls::receive(socket, fd, parts, flags)?;
+            Ok((message.len, from))
+        }
         found => {
             let (len, from) = socket::recv_found(found, fd, buffer, flags)?;
             Ok((len, from.map(SockAddr::Ip)))
@@ -149,6 +159,9 @@ pub fn sendmsg(
 ) -> io::Result<usize> {
     let fd = fd.as_fd();
     let found = table::find(fd)?;
+    if let Found::Netlink(socket) = &found {
+        return netlink::calls::send(socket, fd, parts, flags, to);
+    }
     let Some(shared) = ours(&found) else {
         let name = to.map(SockAddr::to_bytes).unwrap_or_default();
         return raw::send(fd, &name, parts, &control::encode_all(controls), flags);
@@ -178,8 +191,10 @@ pub fn recvmsg(
 ) -> io::Result<(Message, Option<SockAddr>)> {
     let fd = fd.as_fd();
     let found = table::find(fd)?;
-    if matches!(found, Found::Kernel) {
-        return message::receive_from_kernel(fd, parts, flags);
+    match &found {
+        Found::Kernel => return message::receive_from_kernel(fd, parts, flags),
+        Found::Netlink(socket) => return netlink::calls::receive(socket, fd, parts, flags),
+        Found::Ours(_) | Found::Plain(_) => {}
     }
     if let Found::Ours(socket) = &found
         && packet::is_one(&socket.shared)
@@ -199,7 +214,7 @@ pub fn recvmsg(
 
 fn ours(found: &Found) -> Option<&Shared> {
     match found {
-        Found::Kernel => None,
+        Found::Kernel | Found::Netlink(_) => None,
         Found::Ours(socket) => Some(&socket.shared),
         Found::Plain(shared) => Some(shared),
     }

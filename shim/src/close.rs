@@ -27,6 +27,9 @@ pub fn close(fd: OwnedFd) -> io::Result<()> {
 /// Has the engine look whether the descriptor that was closed was the last one; if it was, and with `SO_LINGER`,
 /// waits until what was sent has been acknowledged.
 pub(crate) fn closed(found: &Found) {
+    if let Found::Netlink(socket) = found {
+        socket.look();
+    }
     if let Found::Ours(socket) = found
         && !socket.shared.inherited()
         && let Ok(stack) = socket.home.reach()

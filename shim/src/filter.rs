@@ -21,6 +21,7 @@ pub fn attach_filter(fd: impl AsFd, instructions: &[Instruction]) -> io::Result<
         Found::Kernel => program::attach(fd, instructions),
         Found::Ours(socket) => attach(socket, instructions),
         Found::Plain(_) => fail(Errno::NETDOWN),
+        Found::Netlink(_) => fail(Errno::NOPROTOOPT),
     }
 }
 

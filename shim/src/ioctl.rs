@@ -85,7 +85,7 @@ pub fn ioctl(fd: impl AsFd, request: u32, argument: &mut [u8]) -> io::Result<i32
     let socket = match &found {
         Found::Ours(socket) => socket,
         // Of a pair alone: what is in it.
-        Found::Plain(_) | Found::Kernel => return raw::call(fd, request, argument),
+        Found::Plain(_) | Found::Netlink(_) | Found::Kernel => return raw::call(fd, request, argument),
     };
     let Some(number) = argument.first_chunk_mut::<4>() else { return fail(Errno::INVAL) };
     let answer = match request {

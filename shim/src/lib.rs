@@ -40,6 +40,7 @@
 //! | several messages at once, and files | [`sendmmsg`], [`recvmmsg`], [`readv`], [`writev`], [`sendfile`] |
 //! | interfaces, as the C library shows them | [`getifaddrs`], [`if_nametoindex`], [`ioctl`] |
 //! | names of hosts, looked up over the stack | [`Stack::resolve`], [`Stack::reverse`], [`getaddrinfo`], [`getnameinfo`], [`gethostbyname`] |
+//! | `AF_NETLINK` sockets, with which programs configure a stack as `ip` does the kernel | [`msocket`], [`any`], the example `ip` |
 //! | which socket options there are | [`option`] |
 //! | what a stack looks like now, as `ip` and `ss` show the kernel's | [`Stack::snapshot`], [`snapshots`], [`ended_snapshots`] |
 //!
@@ -128,6 +129,7 @@ mod listener;
 mod message;
 mod namespace;
 pub mod net;
+mod netlink;
 pub mod option;
 mod packet;
 mod pair;

@@ -5,6 +5,7 @@ use crate::control::{self, Control, ExtendedError};
 use crate::cork;
 use crate::datagram;
 use crate::errno::fail;
+use crate::netlink;
 use crate::option::Flag;
 use crate::packet;
 use crate::sockaddr::{self, SockAddr};
@@ -86,6 +87,9 @@ pub(crate) fn send_parts(
             let name = to.map(sockaddr::encode).unwrap_or_default();
             return raw::send(fd, &name, parts, &control::encode_all(controls), flags);
         }
+        Found::Netlink(socket) => {
+            return netlink::calls::send(socket, fd, parts, flags, to.map(SockAddr::from).as_ref());
+        }
         Found::Ours(socket) => &socket.shared,
         Found::Plain(shared) => shared,
     };
@@ -131,8 +135,10 @@ pub(crate) fn receive_parts(
     parts: &mut [IoSliceMut<'_>],
     flags: i32,
 ) -> io::Result<Message> {
-    if matches!(found, Found::Kernel) {
-        return Ok(receive_from_kernel(fd, parts, flags)?.0);
+    match found {
+        Found::Kernel => return Ok(receive_from_kernel(fd, parts, flags)?.0),
+        Found::Netlink(socket) => return Ok(netlink::calls::receive(socket, fd, parts, flags)?.0),
+        Found::Ours(_) | Found::Plain(_) => {}
     }
     // tcp(7): nothing is copied of a stream that is thrown away.
     let dropped = flags & MSG_TRUNC != 0 && ours(found).is_some_and(|shared| shared.kind == Kind::Stream);
@@ -163,7 +169,7 @@ pub(crate) fn receive_into(
 /// What is known of it, if it is a socket of ours.
 fn ours(found: &Found) -> Option<&Shared> {
     match found {
-        Found::Kernel => None,
+        Found::Kernel | Found::Netlink(_) => None,
         Found::Ours(socket) => Some(&socket.shared),
         Found::Plain(shared) => Some(shared),
     }
@@ -178,7 +184,9 @@ pub(crate) fn receive(
     let shared = match found {
         Found::Ours(socket) => &socket.shared,
         Found::Plain(shared) => shared,
-        Found::Kernel => return Ok(receive_from_kernel(fd, &mut [IoSliceMut::new(buffer)], flags)?.0),
+        Found::Kernel | Found::Netlink(_) => {
+            return receive_parts(found, fd, &mut [IoSliceMut::new(buffer)], flags);
+        }
     };
     if shared.kind == Kind::Stream || matches!(found, Found::Plain(_)) {
         // Without room the length of a datagram tells whether it was cut.

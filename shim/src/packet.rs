@@ -141,7 +141,7 @@ pub(crate) fn transmit(
         Found::Ours(socket) if socket.shared.phase() != Phase::Ended => socket,
         Found::Ours(socket) => return plain(&socket.shared, fd, data, flags, to),
         Found::Plain(shared) => return plain(shared, fd, data, flags, to),
-        Found::Kernel => return fail(Errno::NOTSOCK),
+        Found::Kernel | Found::Netlink(_) => return fail(Errno::NOTSOCK),
     };
     let to = to.map(frame_to).transpose()?;
     socket.home.reach()?.run(|cx| {

@@ -51,6 +51,7 @@ pub fn ppoll(fds: &mut [pollfd], timeout: Option<Duration>, mask: Option<&sigset
         match readiness::find(fd.fd) {
             Found::Ours(socket) => members.add(number, socket),
             Found::Plain(shared) => ended.push((number, shared)),
+            Found::Netlink(_) => {}
             Found::Kernel => epoll::inside(fd.fd, &mut members),
         }
     }

@@ -110,7 +110,7 @@ pub fn pselect(
         if asked.iter().flatten().any(|words| has(words, fd)) {
             match readiness::find(fd) {
                 Found::Ours(socket) => members.add(fd.unsigned_abs() as usize, socket),
-                Found::Plain(_) => {}
+                Found::Plain(_) | Found::Netlink(_) => {}
                 Found::Kernel => epoll::inside(fd, &mut members),
             }
         }

@@ -17,11 +17,11 @@ use crate::plain::{how as direction, pending};
 use crate::stack::{Stack, default_stack};
 use crate::state::{Phase, Shared};
 use crate::sys::constants::{
-    AF_INET, AF_INET6, AF_PACKET, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, SO_ERROR,
-    SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_RAW, SOCK_STREAM, SOL_SOCKET,
+    AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP,
+    NETLINK_ROUTE, SO_ERROR, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_RAW, SOCK_STREAM, SOL_SOCKET,
 };
 use crate::table::{self, Found, Socket};
-use crate::{address, connect as connecting, datagram, listener, option, packet};
+use crate::{address, connect as connecting, datagram, listener, netlink, option, packet};
 use ioth_stack::{Family, Kind};
 use rustix::io::{Errno, FdFlags};
 use rustix::net::{self, AddressFamily, Protocol, SocketFlags, SocketType};
@@ -42,7 +42,8 @@ pub fn socket(domain: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
 }
 
 /// Makes a socket on `stack`, see socket(2). `kind` takes `SOCK_NONBLOCK` and `SOCK_CLOEXEC` too.
-/// Families other than `AF_INET`, `AF_INET6` and `AF_PACKET` are the kernel's, whatever the stack.
+/// Families other than `AF_INET`, `AF_INET6`, `AF_PACKET` and `AF_NETLINK` with `NETLINK_ROUTE` are the kernel's, whatever the
+/// stack.
 ///
 /// # Errors
 /// `EPROTONOSUPPORT` for a protocol that does not fit, `ESOCKTNOSUPPORT` or `EINVAL` for a type that
@@ -56,6 +57,9 @@ pub fn socket(domain: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn msocket(stack: &Stack, domain: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
+    if let (AF_NETLINK, NETLINK_ROUTE, Some(home)) = (domain, protocol, stack.home()) {
+        return netlink::open(home, kind, protocol);
+    }
     let family = match domain {
         AF_INET => Family::V4,
         AF_INET6 => Family::V6,
@@ -159,6 +163,7 @@ pub fn bind(fd: impl AsFd, address: &SocketAddr) -> io::Result<()> {
 pub(crate) fn bind_found(found: &Found, fd: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
     match found {
         Found::Kernel => Ok(net::bind(fd, address)?),
+        Found::Netlink(socket) => netlink::calls::bind(socket, &address.into()),
         Found::Plain(_) => fail(Errno::INVAL),
         Found::Ours(socket) if packet::is_one(&socket.shared) => fail(Errno::INVAL),
         Found::Ours(socket) => {
@@ -204,6 +209,7 @@ pub fn listen(fd: impl AsFd, backlog: i32) -> io::Result<()> {
 pub(crate) fn listen_found(found: &Found, fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
     match found {
         Found::Kernel => Ok(net::listen(fd, backlog)?),
+        Found::Netlink(_) => fail(Errno::OPNOTSUPP),
         Found::Ours(socket) => listener::listen(socket, fd, backlog),
         Found::Plain(_) => fail(Errno::INVAL),
     }
@@ -240,6 +246,7 @@ pub(crate) fn accept_found(
             let (fd, peer) = net::acceptfrom_with(fd, SocketFlags::from_bits_retain(flags.cast_unsigned()))?;
             Ok((fd, peer.and_then(|peer| peer.try_into().ok()).unwrap_or(address::NONE)))
         }
+        Found::Netlink(_) => fail(Errno::OPNOTSUPP),
         Found::Ours(socket) => listener::accept(socket, fd, flags),
         Found::Plain(shared) => listener::accept_plain(shared, fd, flags),
     }
@@ -260,6 +267,7 @@ pub fn connect(fd: impl AsFd, address: &SocketAddr) -> io::Result<()> {
 pub(crate) fn connect_found(found: &Found, fd: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
     match found {
         Found::Kernel => Ok(net::connect(fd, address)?),
+        Found::Netlink(socket) => netlink::calls::connect(socket, &address.into()),
         Found::Ours(socket) => connecting::connect(socket, fd, address, Patience::OfDescriptor),
         Found::Plain(shared) => Err(pending(shared).unwrap_or_else(|| {
             if shared.phase() == Phase::Connected { Errno::ISCONN.into() } else { Errno::NETDOWN.into() }
@@ -276,6 +284,7 @@ pub fn disconnect(fd: impl AsFd) -> io::Result<()> {
     let fd = fd.as_fd();
     match table::find(fd)? {
         Found::Kernel => Ok(net::connect_unspec(fd)?),
+        Found::Netlink(socket) => netlink::calls::connect(&socket, &crate::SockAddr::unspecified()),
         Found::Ours(socket) if socket.shared.kind != Kind::Stream && !packet::is_one(&socket.shared) => {
             datagram::connect(&socket, fd, None)
         }
@@ -299,6 +308,7 @@ pub(crate) fn shutdown_found(found: &Found, fd: BorrowedFd<'_>, how: i32) -> io:
         Found::Ours(socket) => socket,
         Found::Plain(shared) if shared.is_over() => return fail(Errno::NOTCONN),
         Found::Plain(_) | Found::Kernel => return Ok(net::shutdown(fd, how)?),
+        Found::Netlink(_) => return fail(Errno::OPNOTSUPP),
     };
     let shared = &socket.shared;
     let reads = matches!(how, net::Shutdown::Read | net::Shutdown::Both);
@@ -347,6 +357,7 @@ pub(crate) fn getsockname_found(found: &Found, fd: BorrowedFd<'_>) -> io::Result
     match found {
         Found::Ours(socket) if packet::is_one(&socket.shared) => fail(Errno::AFNOSUPPORT),
         Found::Kernel => Ok(net::getsockname(fd)?.try_into()?),
+        Found::Netlink(_) => fail(Errno::AFNOSUPPORT),
         Found::Plain(shared) => Ok(local_of(shared)),
         Found::Ours(socket) => {
             let current = socket.home.reach()?.run(|cx| cx.engine.local_address(socket.id));
@@ -377,6 +388,7 @@ pub(crate) fn getpeername_found(found: &Found, fd: BorrowedFd<'_>) -> io::Result
             let peer = net::getpeername(fd)?;
             return peer.map_or_else(|| fail(Errno::NOTCONN), |peer| Ok(peer.try_into()?));
         }
+        Found::Netlink(_) => return fail(Errno::AFNOSUPPORT),
         Found::Plain(shared) => shared,
         Found::Ours(socket) => &socket.shared,
     };
@@ -467,7 +479,7 @@ pub(crate) fn connect_until(
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     match found {
         Found::Ours(socket) => connecting::connect(socket, fd, peer, Patience::Until(deadline)),
-        Found::Plain(_) => connect_found(found, fd, peer),
+        Found::Plain(_) | Found::Netlink(_) => connect_found(found, fd, peer),
         Found::Kernel => {
             let before = pair::is_nonblocking(fd);
             rustix::io::ioctl_fionbio(fd, true)?;

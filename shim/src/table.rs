@@ -4,6 +4,7 @@
 //! and fork, never used twice, and costs one short system call that says `EBADF` and `ENOTSOCK` for
 //! free. Not in the table means: a socket of the kernel.
 
+use crate::netlink;
 use crate::stack::Home;
 use crate::state::Shared;
 use ioth_stack::EndpointId;
@@ -31,6 +32,8 @@ pub(crate) enum Found {
     Ours(Arc<Socket>),
     /// A socket whose engine's end is closed, or is the parent process's: plain calls on the pair.
     Plain(Arc<Shared>),
+    /// A netlink socket of a stack, of this process or its parent.
+    Netlink(Arc<netlink::Socket>),
     /// Anything else.
     Kernel,
 }
@@ -38,6 +41,7 @@ pub(crate) enum Found {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     live: HashMap<u64, Arc<Socket>>,
+    netlink: HashMap<u64, Arc<netlink::Socket>>,
     ended: HashMap<u64, Arc<Shared>>,
     order: VecDeque<u64>,
 }
@@ -67,6 +71,30 @@ pub(crate) fn retire(cookie: u64) {
     // `socket` may be the last to hold the stack: it goes with no lock of ours held.
 }
 
+/// Adds a netlink socket.
+pub(crate) fn add_netlink(socket: Arc<netlink::Socket>) {
+    write().netlink.insert(socket.cookie, socket);
+}
+
+/// The netlink socket with this cookie.
+pub(crate) fn netlink(cookie: u64) -> Option<Arc<netlink::Socket>> {
+    read().netlink.get(&cookie).cloned()
+}
+
+/// Runs `f` with the ports that netlink sockets of a stack have, while nobody else takes one.
+pub(crate) fn with_netlink_ports<R>(home: &Arc<Home>, f: impl FnOnce(&[u32]) -> R) -> R {
+    let table = write();
+    let ports: Vec<_> = table.netlink.values().filter_map(|socket| socket.port_on(home)).collect();
+    f(&ports)
+}
+
+/// Nobody has this netlink socket any more.
+pub(crate) fn retire_netlink(cookie: u64) {
+    let gone = write().netlink.remove(&cookie);
+    // It may be the last to hold the stack: it goes without the lock.
+    drop(gone);
+}
+
 /// Looks a descriptor up. Anything that is open and no socket of a stack is the kernel's.
 pub(crate) fn find(fd: BorrowedFd<'_>) -> io::Result<Found> {
     Ok(find_cookie(sockopt::socket_cookie(fd)?))
@@ -81,6 +109,9 @@ pub(crate) fn find_cookie(cookie: u64) -> Found {
         } else {
             Found::Ours(Arc::clone(socket))
         };
+    }
+    if let Some(socket) = table.netlink.get(&cookie) {
+        return Found::Netlink(Arc::clone(socket));
     }
     table.ended.get(&cookie).map_or(Found::Kernel, |shared| Found::Plain(Arc::clone(shared)))
 }

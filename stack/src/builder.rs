@@ -9,7 +9,6 @@ use crate::config::{Config, InterfaceConfig};
 use crate::configure::{self, Opened};
 use crate::driver::core::Shared;
 use crate::driver::{Context, Runtime, Waited};
-use crate::engine::endpoint::{Family, Kind};
 use crate::engine::{Engine, InterfaceSettings};
 use crate::link::capture::Capture;
 use crate::link::{self, Link};
@@ -123,11 +122,7 @@ impl Stack {
             return self.check_duplicates();
         }
         // Whoever waits needs an endpoint that has the events.
-        let watcher = self.run(|context| {
-            let id = context.engine.open(Kind::Datagram, Family::V4);
-            context.engine.watch_configuration(id);
-            id
-        });
+        let watcher = self.run(|context| context.engine.open_watcher());
         let ready = |context: &mut Context<'_>| unready(context.engine).is_none().then_some(());
         let ready = loop {
             match self.wait(watcher, Some(deadline), ready) {

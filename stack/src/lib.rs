@@ -51,6 +51,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod adjust;
 mod builder;
 pub mod config;
 mod configure;
@@ -75,6 +76,7 @@ pub mod tcp;
 pub mod time;
 pub mod vnl;
 
+pub use adjust::LinkChange;
 pub use builder::Builder;
 pub use config::Config;
 pub use driver::{Attachment, Cause, Context, Inbox, Lead, Pump, Rest, Runtime, Waited, Watch};

@@ -22,6 +22,7 @@ mod listening;
 mod messages;
 mod mixes;
 mod multicast;
+mod netlink;
 mod options;
 mod packet;
 mod processes;
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
         stored_options::tests(),
         waiting::tests(),
         epolls::tests(),
+        netlink::tests(),
     ];
     ioth_tests::netns::run_then(tests.concat(), world::Hosts::end)
 }

@@ -75,7 +75,7 @@ pub fn epoll_ctl(
                 None => sys::wait::epoll_ctl(epoll, operation, fd, event),
             }
         }
-        Found::Plain(_) => sys::wait::epoll_ctl(epoll, operation, fd, event),
+        Found::Plain(_) | Found::Netlink(_) => sys::wait::epoll_ctl(epoll, operation, fd, event),
         Found::Kernel => {
             sys::wait::epoll_ctl(epoll, operation, fd, event)?;
             if operation == EPOLL_CTL_ADD

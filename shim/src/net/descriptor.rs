@@ -91,7 +91,7 @@ impl Descriptor {
     pub(super) fn stack(&self) -> Stack {
         match &self.closer.0 {
             Found::Ours(socket) => Stack::at(Arc::clone(&socket.home)),
-            Found::Plain(_) | Found::Kernel => Stack::kernel(),
+            Found::Plain(_) | Found::Netlink(_) | Found::Kernel => Stack::kernel(),
         }
     }
 

@@ -28,6 +28,7 @@ pub use socket::MAX_BUFFER;
 pub use table::{Row, Support, TABLE, markdown};
 
 use crate::errno::fail;
+use crate::netlink;
 use crate::packet::is_one as is_packet;
 use crate::state::Shared;
 use crate::sys::constants::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, SOL_PACKET, SOL_SOCKET};
@@ -48,6 +49,7 @@ pub(crate) fn read(
 ) -> io::Result<usize> {
     let (socket, shared) = match found {
         Found::Kernel => return of_kernel::read(fd, level, name, value),
+        Found::Netlink(socket) => return netlink::read(socket, fd, level, name, value),
         Found::Ours(socket) => (Some(&**socket), &*socket.shared),
         Found::Plain(shared) => (None, &**shared),
     };
@@ -80,6 +82,7 @@ pub(crate) fn write(
 ) -> io::Result<()> {
     let (socket, shared) = match found {
         Found::Kernel => return of_kernel::write(fd, level, name, value),
+        Found::Netlink(socket) => return netlink::write(socket, fd, level, name, value),
         Found::Ours(socket) => (Some(&**socket), &*socket.shared),
         Found::Plain(shared) => (None, &**shared),
     };

@@ -10,11 +10,11 @@ use crate::sys::constants::{
 };
 use crate::sys::mark;
 use crate::table::{self, Found};
-use crate::{cork, datagram, packet, plain, transfer, urgent};
+use crate::{cork, datagram, netlink, packet, plain, transfer, urgent};
 use ioth_stack::{DatagramOptions, Family, Kind};
 use rustix::io::Errno;
 use rustix::net;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -51,6 +51,10 @@ pub(crate) fn send_found(
 ) -> io::Result<usize> {
     let flags = ours(found).map_or(Ok(flags), |shared| known_flags(shared, flags))?;
     match (found, to) {
+        (Found::Netlink(socket), to) => {
+            let to = to.map(SockAddr::from);
+            netlink::calls::send(socket, fd, &[IoSlice::new(data)], flags, to.as_ref())
+        }
         (Found::Kernel, None) => Ok(net::send(fd, data, send_flags(flags))?),
         (Found::Kernel, Some(to)) => Ok(net::sendto(fd, data, send_flags(flags), to)?),
         (Found::Ours(socket), to) if socket.shared.kind == Kind::Stream => {
@@ -156,6 +160,10 @@ pub(crate) fn recv_found(
             let (received, _) = datagram::receive_error(socket, buffer)?;
             Ok((received.copied, Some(received.report.destination)))
         }
+        Found::Netlink(socket) => {
+            let parts = &mut [IoSliceMut::new(buffer)];
+            Ok((netlink::calls::receive(socket, fd, parts, flags)?.0.len, None))
+        }
         Found::Plain(_) | Found::Ours(_) if flags & MSG_ERRQUEUE != 0 => fail(Errno::AGAIN),
         Found::Kernel => {
             let (_, len, from) = net::recvfrom(fd, buffer, recv_flags(flags))?;
@@ -185,14 +193,14 @@ pub fn sockatmark(fd: impl AsFd) -> io::Result<bool> {
         Found::Ours(socket) if socket.shared.kind == Kind::Stream => urgent::at_mark(&socket, fd),
         Found::Plain(shared) if shared.kind == Kind::Stream => mark::is_next(fd),
         Found::Kernel => mark::is_next(fd),
-        Found::Ours(_) | Found::Plain(_) => fail(Errno::NOTTY),
+        Found::Ours(_) | Found::Plain(_) | Found::Netlink(_) => fail(Errno::NOTTY),
     }
 }
 
 /// What is known of it, if it is a socket of ours.
 fn ours(found: &Found) -> Option<&Shared> {
     match found {
-        Found::Kernel => None,
+        Found::Kernel | Found::Netlink(_) => None,
         Found::Ours(socket) => Some(&socket.shared),
         Found::Plain(shared) => Some(shared),
     }

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use slotmap::Key;
 
-use super::runtime::Runtime;
+use super::runtime::{Job, Message, Runtime};
 use super::watch::Watches;
 use crate::engine::Engine;
 use crate::engine::endpoint::EndpointId;
@@ -82,6 +82,13 @@ impl Context<'_> {
     /// Has the callers that wait for an endpoint look at it again, and its attachment pumped.
     pub fn wake(&mut self, id: EndpointId) {
         self.engine.notify(id);
+    }
+
+    /// Has the driver's thread do something soon, with no lock held: what an attachment cannot do under the stack's lock.
+    pub fn later(&self, job: impl FnOnce() + Send + 'static) {
+        if let Some(runtime) = self.attachments.runtime.upgrade() {
+            runtime.tell(Message::Do(Job(Box::new(job))));
+        }
     }
 
     /// Pumps it with [`Cause::Tick`] at the driver's next tick, about a millisecond from now.

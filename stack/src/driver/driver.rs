@@ -80,6 +80,10 @@ pub(super) fn run(runtime: &Runtime) {
                     let until = Instant::now() + stack.linger();
                     (stack, Some(until))
                 }
+                Message::Do(job) => {
+                    (job.0)();
+                    continue;
+                }
             };
             stacks.entry(stack.id).or_insert_with(|| Known { stack: Arc::downgrade(&stack), deadline: None });
             match ticking.iter_mut().find(|known| known.stack.id == stack.id) {

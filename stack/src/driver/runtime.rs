@@ -37,6 +37,15 @@ pub struct Runtime {
     forked: AtomicBool,
 }
 
+/// Something to be done on the driver's thread.
+pub(crate) struct Job(pub(crate) Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job")
+    }
+}
+
 /// What others tell the driver.
 #[derive(Debug)]
 pub(crate) enum Message {
@@ -44,6 +53,8 @@ pub(crate) enum Message {
     Tick(Arc<Shared>),
     /// Nobody has a handle of this stack any more: finish it.
     Orphaned(Arc<Shared>),
+    /// Do this, with no lock held.
+    Do(Job),
 }
 
 /// What stacks were like when their last handle went.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::Engine;
 use super::address::Assignment;
-use super::endpoint::EndpointId;
+use super::endpoint::{EndpointId, Family, Kind};
 use super::interface::{Interface, InterfaceSettings, LOOPBACK, link_local};
 use crate::engine::address::Origin;
 use crate::error::Error;
@@ -274,6 +274,18 @@ impl Engine {
     /// to be good or a duplicate. Until it is closed.
     pub fn watch_configuration(&mut self, id: EndpointId) {
         self.watchers.push(id);
+    }
+
+    /// An endpoint that does nothing else. It does not show among the sockets.
+    pub fn open_watcher(&mut self) -> EndpointId {
+        let id = self.open(Kind::Datagram, Family::V4);
+        self.watch_configuration(id);
+        id
+    }
+
+    /// Whether it is one that watches the configuration.
+    pub(super) fn only_watches(&self, id: EndpointId) -> bool {
+        self.watchers.contains(&id)
     }
 
     pub(crate) fn routes_changed(&mut self) {

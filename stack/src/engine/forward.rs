@@ -106,7 +106,7 @@ impl Engine {
     fn way(&self, destination: IpAddr) -> Result<Hop, Option<Complaint>> {
         let route = self.routes.lookup(destination, None).ok_or(Some(Complaint::NoRoute))?;
         match route.kind {
-            RouteKind::Unicast if !self.interfaces[route.interface.0 as usize].up => {
+            RouteKind::Unicast if !self.interfaces[route.interface.0 as usize].is_running() => {
                 Err(Some(Complaint::NoRoute))
             }
             RouteKind::Unicast => {

@@ -20,6 +20,10 @@ impl Engine {
     /// Takes in a frame that arrived on an interface. Anything may be in it.
     pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: Frame) {
         self.counters.frames_in += 1;
+        let known = self.interfaces.get_mut(interface.0 as usize).filter(|known| known.enabled);
+        let Some(own) = known else { return };
+        own.traffic.frames_in += 1;
+        own.traffic.bytes_in += frame.len() as u64;
         if self.packets.are_used() {
             self.show(now, interface, &frame, Way::In, None);
         }
@@ -56,6 +60,14 @@ impl Engine {
     /// Takes in a frame that this stack sent to itself.
     pub(super) fn handle_local(&mut self, now: Instant, frame: &Frame) {
         self.counters.ip_in += 1;
+        let own = &mut self.interfaces[LOOPBACK.0 as usize];
+        if !own.enabled {
+            return;
+        }
+        own.traffic.frames_in += 1;
+        own.traffic.bytes_in += frame.len() as u64;
+        own.traffic.frames_out = own.traffic.frames_in;
+        own.traffic.bytes_out = own.traffic.bytes_in;
         self.handle_packet(now, LOOPBACK, frame, true, None);
     }
 

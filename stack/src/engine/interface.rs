@@ -30,6 +30,19 @@ pub struct InterfaceSettings {
     pub offload: bool,
 }
 
+/// What went over an interface since it was made; a super-frame counts as one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Frames that arrived.
+    pub frames_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// Frames that were sent.
+    pub frames_out: u64,
+    /// Their bytes.
+    pub bytes_out: u64,
+}
+
 /// An interface.
 #[derive(Debug)]
 pub(crate) struct Interface {
@@ -39,6 +52,9 @@ pub(crate) struct Interface {
     pub(crate) offload: bool,
     /// Whether it still has its link.
     pub(crate) up: bool,
+    /// Whether the user wants it to be used (`IFF_UP` of netdevice(7)).
+    pub(crate) enabled: bool,
+    pub(crate) traffic: Traffic,
     pub(crate) addresses: Vec<Address>,
     /// When something happens to one of them by itself.
     pub(crate) address_deadline: Option<Instant>,
@@ -67,6 +83,8 @@ impl Interface {
             mtu,
             offload,
             up: true,
+            enabled: true,
+            traffic: Traffic::default(),
             addresses: Vec::new(),
             address_deadline: None,
             testing: Testing::Off,
@@ -78,6 +96,11 @@ impl Interface {
             removed: false,
             neighbours: NeighbourTable::new(),
         }
+    }
+
+    /// Whether frames go in and out.
+    pub(crate) const fn is_running(&self) -> bool {
+        self.up && self.enabled
     }
 
     /// The address to send from when the next hop is `next_hop` and the packet goes to `destination`.

@@ -16,6 +16,7 @@ mod fragments;
 mod input;
 pub(crate) mod interface;
 pub mod ip_options;
+mod link_state;
 pub(crate) mod output;
 pub(crate) mod report;
 pub mod snapshot;

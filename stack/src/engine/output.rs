@@ -149,7 +149,14 @@ impl Engine {
         ethertype: u16,
         mut frame: Frame,
     ) {
-        let source = self.interfaces[interface.0 as usize].mac;
+        let known = &mut self.interfaces[interface.0 as usize];
+        if !known.enabled {
+            self.counters.frames_lost += 1;
+            return;
+        }
+        known.traffic.frames_out += 1;
+        known.traffic.bytes_out += frame.len() as u64;
+        let source = known.mac;
         ethernet::Header { destination, source, ethertype }.emit(frame.bytes_mut());
         self.counters.frames_out += 1;
         self.out.push_back(Transmit { interface, frame });

@@ -11,6 +11,7 @@ use std::time::Duration;
 pub use super::address::{Origin, Standing};
 use super::endpoint::{EndpointId, Family, Kind};
 use super::interface::LOOPBACK;
+pub use super::interface::Traffic;
 use super::{Counters, Endpoint, Engine, Role};
 use crate::net::cidr::Cidr;
 use crate::net::mac::Mac;
@@ -56,8 +57,12 @@ pub struct Interface {
     pub mtu: u16,
     /// Whether its link takes super-frames and unfinished checksums.
     pub offload: bool,
-    /// False when its link is gone or the stack was shut down.
+    /// False when its link is gone, it was set down or the stack was shut down.
     pub up: bool,
+    /// False when it was set down.
+    pub enabled: bool,
+    /// What went over it.
+    pub traffic: Traffic,
 }
 
 /// An address of an interface, as ip-address(8) shows it.
@@ -235,10 +240,20 @@ impl Engine {
     /// The engine as it is at `now`. Takes time and memory for every socket, neighbour, route and address.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let mut sockets: Vec<_> =
-            self.endpoints.iter().map(|(id, endpoint)| self.socket(id, endpoint)).collect();
+        let mut sockets: Vec<_> = self
+            .endpoints
+            .iter()
+            .filter(|(id, _)| !self.only_watches(*id))
+            .map(|(id, endpoint)| self.socket(id, endpoint))
+            .collect();
         sockets.extend(self.waiting_out(now));
         sockets.sort_by_key(|socket| (socket.kind != Kind::Echo, socket.kind == Kind::Stream, key(socket)));
+        Snapshot { sockets, ..self.configured(now) }
+    }
+
+    /// The same without the sockets: interfaces, addresses, routes, neighbours.
+    #[must_use]
+    pub fn configured(&self, now: Instant) -> Snapshot {
         Snapshot {
             name: String::new(),
             at: now,
@@ -258,7 +273,7 @@ impl Engine {
                 .collect(),
             routes: self.shown_routes().collect(),
             neighbours: self.shown_neighbours(now),
-            sockets,
+            sockets: Vec::new(),
             counters: self.counters,
         }
     }
@@ -268,9 +283,18 @@ impl Engine {
     }
 
     fn interface(&self, index: InterfaceId, known: &super::Interface) -> Interface {
-        let super::Interface { name, mac, mtu, offload, up, .. } = known;
-        let up = *up && !self.down;
-        Interface { index, name: name.clone(), mac: *mac, mtu: *mtu, offload: *offload, up }
+        let super::Interface { name, mac, mtu, offload, enabled, traffic, .. } = known;
+        let up = known.is_running() && !self.down;
+        Interface {
+            index,
+            name: name.clone(),
+            mac: *mac,
+            mtu: *mtu,
+            offload: *offload,
+            up,
+            enabled: *enabled,
+            traffic: *traffic,
+        }
     }
 
     fn shown_routes(&self) -> impl Iterator<Item = Route> {

@@ -94,7 +94,9 @@ impl Engine {
     }
 
     fn say(&mut self, interface: InterfaceId, v6: bool, said: Said) {
-        let Some(own) = self.interfaces.get(interface.0 as usize).filter(|own| own.up) else { return };
+        let Some(own) = self.interfaces.get(interface.0 as usize).filter(|own| own.is_running()) else {
+            return;
+        };
         let mtu = own.mtu_of(v6).into();
         let source = self.reporter(interface, v6);
         self.multicast.links[interface.0 as usize].anonymous[usize::from(v6)] |= source.is_none();

@@ -78,13 +78,15 @@ impl Route {
 #[derive(Clone, Debug, Default)]
 pub struct RouteTable {
     routes: Vec<Route>,
+    /// Interfaces that are down: their routes are not used.
+    suspended: Vec<InterfaceId>,
 }
 
 impl RouteTable {
     /// An empty table.
     #[must_use]
     pub const fn new() -> Self {
-        Self { routes: Vec::new() }
+        Self { routes: Vec::new(), suspended: Vec::new() }
     }
 
     /// Adds a route; false if that very route is there already. Among equals the first added is used.
@@ -124,7 +126,20 @@ impl RouteTable {
         self.routes.iter().find(|route| {
             scope.is_none_or(|interface| route.interface == interface || route.kind != RouteKind::Unicast)
                 && route.destination.contains(destination)
+                && !self.is_suspended(route)
         })
+    }
+
+    /// Whether the routes of an interface are used.
+    pub fn suspend(&mut self, interface: InterfaceId, suspended: bool) {
+        self.suspended.retain(|known| *known != interface);
+        if suspended {
+            self.suspended.push(interface);
+        }
+    }
+
+    fn is_suspended(&self, route: &Route) -> bool {
+        self.suspended.contains(&route.interface)
     }
 
     /// The routes in the order of preference.
