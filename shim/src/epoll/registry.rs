@@ -68,7 +68,9 @@ pub(super) fn find_or_make(epoll: RawFd) -> Option<Arc<Set>> {
     {
         return Some(Arc::clone(set));
     }
-    let inbox = Inbox::new(&fork::runtime().ok()?).ok()?;
+    let runtime = fork::runtime().ok()?;
+    runtime.when_quiet(sweep);
+    let inbox = Inbox::new(&runtime).ok()?;
     sys::wait::epoll_ctl(epoll, EPOLL_CTL_ADD, inbox.bell().as_raw_fd(), Some(&mut { MARK })).ok()?;
     let set = Arc::new(Set::new(inbox));
     let before = sets.insert(epoll, Arc::clone(&set));
@@ -76,6 +78,23 @@ pub(super) fn find_or_make(epoll: RawFd) -> Option<Arc<Set>> {
     // What had the number before may let go of sockets.
     drop(before);
     Some(set)
+}
+
+/// Forgets the sets without sockets. Nothing tells when an epoll is closed, but an empty set is worth nothing: an epoll
+/// that goes on gets a new one. (One that is inside another was known to be; it is again when the other is waited for
+/// or told of it, and until then what its sockets have waits some ticks.)
+fn sweep() {
+    let mut sets = write();
+    // Whoever got one from `find` is about to use it.
+    let in_hand = |set: &Arc<Set>| {
+        let known = sets.values().filter(|other| Arc::ptr_eq(other, set)).count();
+        Arc::strong_count(set) > known
+    };
+    let empty: Vec<_> =
+        sets.iter().filter(|(_, set)| !set.is_used() && !in_hand(set)).map(|(epoll, _)| *epoll).collect();
+    let gone: Vec<_> = empty.iter().filter_map(|epoll| sets.remove(epoll)).collect();
+    drop(sets);
+    drop(gone);
 }
 
 /// The number is of a new epoll: whatever had it before is closed.

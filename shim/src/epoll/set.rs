@@ -88,6 +88,15 @@ impl Set {
         &self.inbox
     }
 
+    /// Whether a socket that lives is in it, or in what is inside.
+    pub(super) fn is_used(&self) -> bool {
+        let state = self.state.lock();
+        let inner: Vec<_> = state.inner.iter().filter_map(Weak::upgrade).collect();
+        let used = state.items.iter().flatten().any(|item| item.socket.strong_count() > 0);
+        drop(state);
+        used || inner.iter().any(|set| set.is_used())
+    }
+
     /// epoll_ctl(2) for a socket of a stack.
     pub(super) fn control(
         &self,

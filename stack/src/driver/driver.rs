@@ -94,6 +94,7 @@ pub(super) fn run(runtime: &Runtime) {
                 None => ticking.push(Ticking { stack, next: Instant::now() + TICK, orphan_until }),
             }
         }
+        let busy = !ticking.is_empty();
         let now = Instant::now();
         while let Some(&Reverse((at, id))) = deadlines.0.peek()
             && at <= now
@@ -136,6 +137,12 @@ pub(super) fn run(runtime: &Runtime) {
             }
             true
         });
+        if busy
+            && ticking.is_empty()
+            && let Some(job) = runtime.when_quiet.get()
+        {
+            job();
+        }
     }
 }
 

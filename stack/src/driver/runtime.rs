@@ -6,7 +6,7 @@ use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub struct Runtime {
     ended: Mutex<Ended>,
     /// Set in a forked child: nothing of this runtime works there.
     forked: AtomicBool,
+    /// What the driver does when no stack is busy any more.
+    pub(super) when_quiet: OnceLock<fn()>,
 }
 
 /// Something to be done on the driver's thread.
@@ -97,6 +99,7 @@ impl Runtime {
             next_id: AtomicU64::new(1),
             ended: Mutex::default(),
             forked: AtomicBool::new(false),
+            when_quiet: OnceLock::new(),
         });
         epoll::add(&runtime.outer, &runtime.kick, driver::KICK, epoll::EventFlags::IN)?;
         let driven = Arc::clone(&runtime);
@@ -138,6 +141,12 @@ impl Runtime {
     pub(super) fn kick(&self) {
         // It can only fail when the counter is full, and then the driver is awake anyway.
         let _ = rustix::io::write(&self.kick, &1u64.to_ne_bytes());
+    }
+
+    /// From now on the driver's thread calls `job` whenever no stack is busy any more: to tidy up what nobody says is
+    /// over. The first one stays. No lock of the runtime or of a stack is held.
+    pub fn when_quiet(&self, job: fn()) {
+        let _ = self.when_quiet.set(job);
     }
 
     /// Whether this is a forked child, where nothing of the runtime works.

@@ -181,7 +181,7 @@ mod tests {
         let datagrams = |tagged: bool| {
             let mut bytes = vec![0xff; 12];
             bytes.extend([
-                8, 0, 0x45, 0, 0x0b, 0xd4, 0, 0, 0x40, 0, 64, 17, 0x1b, 0x03, 10, 0, 0, 1, 10, 0, 0, 2,
+                8, 0, 0x45, 0, 0x0b, 0xd4, 0, 0, 0x40, 0, 64, 17, 0x1b, 0x17, 10, 0, 0, 1, 10, 0, 0, 2,
             ]);
             bytes.extend([0, 1, 0, 2, 0x0b, 0xc0, 0, 0]);
             bytes.resize(42 + 3000, 7);
