@@ -18,7 +18,7 @@ use super::core::Shared;
 use super::driver;
 use crate::engine::snapshot::Snapshot;
 use crate::link::switch::Switches;
-use crate::sys::{arena, process};
+use crate::sys::{arena, process, signal};
 
 /// What the stacks of one process share. Make one and keep it; it lives as long as the process.
 #[derive(Debug)]
@@ -103,7 +103,12 @@ impl Runtime {
         });
         epoll::add(&runtime.outer, &runtime.kick, driver::KICK, epoll::EventFlags::IN)?;
         let driven = Arc::clone(&runtime);
-        thread::Builder::new().name("ioth-driver".into()).spawn(move || driver::run(&driven))?;
+        // Signals are for the threads of the program: one that comes to a thread that the program does not know of would be
+        // lost to its sigwait(3). A new thread has the mask of the one that makes it.
+        let before = signal::block(signal::ALL);
+        let started = thread::Builder::new().name("ioth-driver".into()).spawn(move || driver::run(&driven));
+        signal::set_mask(before);
+        started?;
         Ok(runtime)
     }
 
