@@ -123,3 +123,6 @@ impl Core {
         quiet
     }
 }
+
+#[cfg(test)]
+mod tests;
