@@ -14,7 +14,7 @@ use crate::multicast::mld;
 use crate::time::Instant;
 
 /// Message types of ICMP for IPv4 (RFC 792).
-const ECHO_REPLY: u8 = 0;
+pub(super) const ECHO_REPLY: u8 = 0;
 pub(crate) const UNREACHABLE: u8 = 3;
 pub(super) const REDIRECT: u8 = 5;
 const ECHO_REQUEST: u8 = 8;
