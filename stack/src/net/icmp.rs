@@ -249,6 +249,7 @@ pub(super) fn parse_quoted(quoted: &[u8]) -> Option<(Packet, &[u8])> {
         end: ethernet::HEADER_LEN + quoted.len(),
         named_at: ip::V6_NEXT_HEADER,
         part: None,
+        atomic: false,
     };
     Some((packet, transport))
 }
