@@ -18,9 +18,9 @@ use super::follower::Follower;
 use super::runtime::{Message, Runtime};
 use super::signals::{SIGNALS, Watch};
 use super::watch::Inbox;
+use crate::engine::Engine;
 use crate::engine::endpoint::EndpointId;
 use crate::engine::snapshot::Snapshot;
-use crate::engine::Engine;
 use crate::error::Error;
 use crate::link::Link;
 use crate::time::Instant;
@@ -394,9 +394,10 @@ impl Shared {
         drained
     }
 
+    /// Then gives back what servers lent, and waits until they have heard of it, as long as there is time left.
     fn drain_until(&self, until: std::time::Instant) -> Result<(), Error> {
         let mut to_drain = self.core.lock().attachments.ids();
-        let mut closed = false;
+        let (mut closed, mut flushed) = (false, false);
         loop {
             {
                 let mut core = self.core.lock();
@@ -411,13 +412,24 @@ impl Shared {
                     core.engine.close_all(now);
                     self.catch_up(&mut core);
                 }
-                if closed && core.engine.is_flushed() {
+                if closed && !flushed && core.engine.is_flushed() {
+                    flushed = true;
+                    core.engine.release_leases(now);
+                    self.catch_up(&mut core);
+                }
+                if flushed && !core.engine.is_releasing() {
                     return Ok(());
                 }
                 core.arm_links();
             }
             let left = until.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() && flushed {
+                return Ok(());
+            }
             if left.is_zero() {
+                let mut core = self.core.lock();
+                core.engine.release_leases(self.now());
+                core.settle(self.now());
                 return Err(Error::TimedOut);
             }
             let mut events = [MaybeUninit::uninit(); EVENTS];
@@ -430,10 +442,15 @@ impl Shared {
         }
     }
 
-    /// Whether nothing is left to send.
+    /// Whether nothing is left to send, and no lease to give back.
     pub(super) fn is_finished(&self) -> bool {
-        let core = self.core.lock();
-        !core.engine.has_orphans()
+        let mut core = self.core.lock();
+        if core.engine.has_orphans() {
+            return false;
+        }
+        core.engine.release_leases(self.now());
+        core.settle(self.now());
+        !core.engine.is_releasing()
     }
 
     /// Ends the stack: resets what is left, and gives the links back.

@@ -92,6 +92,7 @@ impl Engine {
         known.discovery = None;
         known.leased4 = None;
         known.leased6 = None;
+        known.returned6 = None;
         known.neighbours = NeighbourTable::new();
         self.routes.remove_interface(interface);
         self.resolvers.0.retain(|(from, _), _| *from != interface);

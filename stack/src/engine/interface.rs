@@ -68,6 +68,8 @@ pub(crate) struct Interface {
     /// While it has a lease, or asks for one.
     pub(crate) leased4: Option<Box<Leased4>>,
     pub(crate) leased6: Option<Box<Leased6>>,
+    /// While a lease is being given back.
+    pub(crate) returned6: Option<Box<Leased6>>,
     /// Whether it was taken from the stack: it only keeps its number from being given again.
     pub(crate) removed: bool,
     pub(crate) neighbours: NeighbourTable,
@@ -93,6 +95,7 @@ impl Interface {
             follows: false,
             leased4: None,
             leased6: None,
+            returned6: None,
             removed: false,
             neighbours: NeighbourTable::new(),
         }
@@ -137,7 +140,7 @@ impl Interface {
 
     /// Whether `address` is the broadcast address of one of our networks, or the limited one.
     pub(crate) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
-        address.is_broadcast() || self.addresses.iter().any(|own| own.cidr.broadcast() == Some(address))
+        address.is_broadcast() || self.addresses.iter().any(|own| own.broadcast() == Some(address))
     }
 
     /// Whether the group is one that every host hears (RFC 1112 section 7.2, RFC 4291 section 2.8).

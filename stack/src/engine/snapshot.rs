@@ -5,7 +5,7 @@
 mod counters;
 mod print;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub use super::address::{Origin, Standing};
@@ -73,6 +73,8 @@ pub struct Address {
     pub interface: InterfaceId,
     /// The address and the length of its prefix.
     pub cidr: Cidr,
+    /// The broadcast address of its network (`brd`), if that has one.
+    pub broadcast: Option<Ipv4Addr>,
     /// Who gave it.
     pub origin: Origin,
     /// What it may be used for.
@@ -264,6 +266,7 @@ impl Engine {
                     known.addresses.iter().map(move |address| Address {
                         interface: index,
                         cidr: address.cidr,
+                        broadcast: address.broadcast(),
                         origin: address.origin,
                         standing: address.standing(),
                         preferred_for: address.preferred_until.map(|until| until - now),

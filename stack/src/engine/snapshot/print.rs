@@ -51,7 +51,7 @@ fn link(f: &mut Formatter<'_>, interface: &Interface) -> fmt::Result {
 }
 
 fn address(f: &mut Formatter<'_>, snapshot: &Snapshot, known: &Address) -> fmt::Result {
-    let Address { interface, cidr, origin, standing, preferred_for, valid_for } = known;
+    let Address { interface, cidr, broadcast, origin, standing, preferred_for, valid_for } = known;
     let name = snapshot.interface_name(*interface);
     let family = if cidr.address().is_ipv4() { "inet" } else { "inet6" };
     write!(f, "{}: {name}    {family} {cidr}", interface.index())?;
@@ -60,7 +60,7 @@ fn address(f: &mut Formatter<'_>, snapshot: &Snapshot, known: &Address) -> fmt::
         address if is_link_local(address) => "link",
         _ => "global",
     };
-    if let Some(broadcast) = cidr.broadcast().filter(|_| scope != "host") {
+    if let Some(broadcast) = broadcast.filter(|_| scope != "host") {
         write!(f, " brd {broadcast}")?;
     }
     write!(f, " scope {scope}")?;
