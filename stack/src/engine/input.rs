@@ -201,7 +201,7 @@ impl Engine {
                 self.hears_group(interface, destination, packet.source, packet.protocol)
             }
             IpAddr::V4(destination) if own.is_broadcast(destination) => true,
-            destination => self.is_local(destination),
+            destination => self.is_local(destination) || self.is_anycast(destination),
         }
     }
 

@@ -1,6 +1,7 @@
 //! An interface of a stack: addresses, MTU and neighbours. The loopback interface is number 0.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU8;
 
 use super::address::{Address, Origin};
 use crate::dhcp::{Leased4, Leased6};
@@ -61,10 +62,14 @@ pub(crate) struct Interface {
     pub(crate) testing: Testing,
     /// What routers say of packets of IPv6 (RFC 4861 section 4.6.4).
     pub(crate) mtu_v6: Option<u16>,
+    /// The hop limit of packets of IPv6, if they say one.
+    pub(crate) hop_limit: Option<NonZeroU8>,
     /// While it learns from routers.
     pub(crate) discovery: Option<Box<Discovery>>,
     /// Whether DHCPv6 is asked when routers say that there is a server.
     pub(crate) follows: bool,
+    /// Whether it learns from routers while the stack is one, too.
+    pub(crate) learns_as_router: bool,
     /// While it has a lease, or asks for one.
     pub(crate) leased4: Option<Box<Leased4>>,
     pub(crate) leased6: Option<Box<Leased6>>,
@@ -91,8 +96,10 @@ impl Interface {
             address_deadline: None,
             testing: Testing::Off,
             mtu_v6: None,
+            hop_limit: None,
             discovery: None,
             follows: false,
+            learns_as_router: false,
             leased4: None,
             leased6: None,
             returned6: None,
