@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,6 +183,17 @@ impl Stack {
     pub fn nameservers(&self) -> Vec<IpAddr> {
         match &self.0 {
             Which::Own(home) => home.reach().map(ioth_stack::Stack::nameservers).unwrap_or_default(),
+            Which::Kernel | Which::Namespace(_) => Vec::new(),
+        }
+    }
+
+    /// The same as addresses to send to, at this port: a link-local one that was learned has its interface as its scope.
+    #[must_use]
+    pub fn nameserver_addresses(&self, port: u16) -> Vec<SocketAddr> {
+        match &self.0 {
+            Which::Own(home) => {
+                home.reach().map(|stack| stack.nameserver_addresses(port)).unwrap_or_default()
+            }
             Which::Kernel | Which::Namespace(_) => Vec::new(),
         }
     }

@@ -16,7 +16,7 @@
 //! | `auto4` | nothing | as `dhcp` |
 //! | `auto6` | nothing | as `slaac`, and `dhcp6` as far as routers say that there is a server |
 //! | `auto` | nothing | both; the stack is ready when one family has an address |
-//! | `slaac` | nothing, or `temporary` | routers tell of prefixes, routes, name servers, MTU: [`Slaac`] |
+//! | `slaac` | nothing, `temporary` or `router` | routers tell of prefixes, routes, name servers, MTU: [`Slaac`] |
 //! | `neigh` | address@Ethernet address | a neighbour that is not asked for |
 //! | `capture` | file | where its frames are recorded, for Wireshark |
 //! | `impair` | `loss:1%,delay:20ms,…` | what happens to its frames on the way: [`Impairments`] |
@@ -113,6 +113,9 @@ pub enum Slaac {
     Stable,
     /// Another one, too, that packets are sent from, and that changes every day (RFC 8981).
     Temporary,
+    /// As [`Stable`](Self::Stable), also while the stack is a router (`forward=on`). Others let routers say nothing then, as
+    /// Linux with `accept_ra=1` (RFC 4862 section 1: only hosts configure themselves).
+    Router,
 }
 
 /// What an interface asks DHCPv6 servers for.
@@ -234,6 +237,7 @@ impl InterfaceConfig {
         items.extend(self.slaac.map(|slaac| match slaac {
             Slaac::Stable => "slaac".to_owned(),
             Slaac::Temporary => "slaac=temporary".to_owned(),
+            Slaac::Router => "slaac=router".to_owned(),
         }));
         items.extend(self.neighbours.iter().map(|(address, mac)| format!("neigh={address}@{mac}")));
         items.extend(self.impair.as_ref().map(|impairments| format!("impair={impairments}")));

@@ -176,6 +176,7 @@ fn change(context: &mut Context<'_>, old: &Config, new: &Config) -> Result<(), S
         }
         if new.slaac != old.slaac {
             engine.stop_discovery(now, *id);
+            engine.learn_as_router(*id, new.slaac == Some(Slaac::Router));
             if let Some(slaac) = new.slaac {
                 engine.start_discovery(now, *id, slaac == Slaac::Temporary);
             }

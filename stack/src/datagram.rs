@@ -415,7 +415,7 @@ impl Engine {
         if own.probe {
             return Ok(data.len());
         }
-        let marks = options.ip.marks(destination);
+        let marks = options.ip.marks(destination, self.usual_hops(hop));
         let usual = options.multicast.hops_to(destination).unwrap_or(marks.ttl);
         let marks = Marks { ttl: own.ttl.unwrap_or(usual), tos: own.tos.unwrap_or(marks.tos), ..marks };
         let protocol = match kind {

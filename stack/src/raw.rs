@@ -285,6 +285,12 @@ impl Engine {
         }
     }
 
+    /// Whether there is a raw endpoint that may have sent a packet.
+    pub(crate) fn raw_may_have_sent(&self, sent: &Packet) -> bool {
+        let ids = self.raw.get(&sent.protocol);
+        ids.is_some_and(|ids| ids.iter().any(|id| self.raw_matches(*id, sent.source, sent.destination)))
+    }
+
     /// Whether a raw endpoint that may have sent a packet believes a report that it was too long.
     pub(crate) fn raw_believes_report(&self, sent: &Packet) -> bool {
         self.raw.get(&sent.protocol).is_some_and(|ids| {

@@ -1,7 +1,7 @@
 //! The handle of a stack.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -93,6 +93,19 @@ impl Stack {
         let mut servers = self.0.config.lock().dns.clone();
         let learned = self.run(|context| context.engine.learned_nameservers());
         servers.extend(learned);
+        let mut seen = HashSet::new();
+        servers.retain(|server| seen.insert(*server));
+        servers
+    }
+
+    /// The same as addresses to send to, at this port: link-local ones that the network told of have the index of the
+    /// interface that they were heard on as their scope.
+    #[must_use]
+    pub fn nameserver_addresses(&self, port: u16) -> Vec<SocketAddr> {
+        let configured = self.0.config.lock().dns.clone();
+        let learned = self.run(|context| context.engine.learned_nameserver_addresses(port));
+        let configured = configured.into_iter().map(|server| SocketAddr::new(server, port));
+        let mut servers: Vec<_> = configured.chain(learned).collect();
         let mut seen = HashSet::new();
         servers.retain(|server| seen.insert(*server));
         servers

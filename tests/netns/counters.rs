@@ -1,15 +1,20 @@
 //! What a stack counts, beside what `/proc/net/snmp` of the kernel at the other end of the link says.
 
-use std::net::UdpSocket as KernelSocket;
+use std::io::{Read, Write};
+use std::net::{Shutdown, UdpSocket as KernelSocket};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use ioth::Stack;
-use ioth::net::UdpSocket;
+use ioth::net::{TcpListener, TcpStream, UdpSocket};
 use ioth_tests::netns::{Net, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
-    ioth_tests::tests![both_ends_count_the_same, what_cannot_be_delivered_is_counted_as_by_the_kernel]
+    ioth_tests::tests![
+        both_ends_count_the_same,
+        both_ends_count_connections_the_same,
+        what_cannot_be_delivered_is_counted_as_by_the_kernel,
+    ]
 }
 
 /// A value of a text in the layout of `/proc/net/snmp`: the column `name` of the group.
@@ -98,6 +103,64 @@ fn both_ends_count_the_same(net: &Net) -> Result<()> {
             grown == (count, count),
             "{group}: {theirs} of the kernel and our {ours}: {grown:?}, not {count}"
         );
+    }
+    Ok(())
+}
+
+/// The same four connections from the kernel to the stack, and from the stack to the kernel: closed in order, refused, reset
+/// because data was left unread, and left open. Then both have been client and server of the same.
+fn both_ends_count_connections_the_same(net: &Net) -> Result<()> {
+    let stack = scene(net)?;
+    let kernel = net.enter(|| std::net::TcpListener::bind("10.0.0.1:80"))?;
+    let own = TcpListener::bind(&stack, "10.0.0.2:80")?;
+    let before = Counted::now(net, &stack)?;
+    let mut buffer = [0; 10];
+
+    let mut client = TcpStream::connect(&stack, "10.0.0.1:80")?;
+    let mut server = kernel.accept()?.0;
+    client.shutdown(Shutdown::Write)?;
+    ensure!(server.read(&mut buffer)? == 0);
+    drop(server);
+    ensure!(client.read(&mut buffer)? == 0);
+    ensure!(TcpStream::connect(&stack, "10.0.0.1:81").is_err());
+    let mut client = TcpStream::connect(&stack, "10.0.0.1:80")?;
+    let server = kernel.accept()?.0;
+    client.write_all(b"unread")?;
+    ensure!(server.peek(&mut buffer)? > 0);
+    drop(server);
+    ensure!(client.read(&mut buffer).is_err());
+    let _open = (TcpStream::connect(&stack, "10.0.0.1:80")?, kernel.accept()?);
+
+    let connect = |to: &'static str| net.enter(|| std::net::TcpStream::connect(to));
+    let mut client = connect("10.0.0.2:80")?;
+    let mut server = own.accept()?.0;
+    client.shutdown(Shutdown::Write)?;
+    ensure!(server.read(&mut buffer)? == 0);
+    drop(server);
+    ensure!(client.read(&mut buffer)? == 0);
+    ensure!(connect("10.0.0.2:81").is_err());
+    let mut client = connect("10.0.0.2:80")?;
+    let server = own.accept()?.0;
+    client.write_all(b"unread")?;
+    ensure!(server.peek(&mut buffer)? > 0);
+    drop(server);
+    ensure!(client.read(&mut buffer).is_err());
+    let _also_open = (connect("10.0.0.2:80")?, own.accept()?);
+
+    let wanted = [
+        ("ActiveOpens", 4),
+        ("PassiveOpens", 3),
+        ("AttemptFails", 1),
+        ("EstabResets", 2),
+        ("CurrEstab", 2),
+        ("RetransSegs", 0),
+        ("InErrs", 0),
+        ("OutRsts", 2),
+    ];
+    for (name, count) in wanted {
+        let after = Counted::now(net, &stack)?;
+        let grown = before.grown(&after, "Tcp", name, name)?;
+        ensure!(grown == (count, count), "{name}: the kernel and we: {grown:?}, not {count}");
     }
     Ok(())
 }

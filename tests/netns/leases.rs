@@ -15,6 +15,7 @@ use crate::waiting::until;
 pub(crate) fn tests() -> Vec<Test> {
     ioth_tests::tests![
         dnsmasq_gives_everything_and_gets_it_back,
+        a_process_that_ends_gives_back_what_it_was_lent,
         dnsmasq_gives_information_alone,
         auto_takes_what_there_is,
         a_lease_is_renewed_and_ends_with_its_server,
@@ -175,6 +176,23 @@ fn auto_takes_what_there_is(home: &Net) -> Result<()> {
     let other = Stack::new("switch://nobody", "auto,wait=1s");
     let message = other.err().context("it was made")?.to_string();
     ensure!(message.contains("within 1s"), "{message}");
+    Ok(())
+}
+
+/// The handler of atexit gives leases back as the end of a stack does.
+fn a_process_that_ends_gives_back_what_it_was_lent(home: &Net) -> Result<()> {
+    network(home)?;
+    let (server, _leases) =
+        dnsmasq(home, "exit", "--dhcp-range=10.9.0.50,10.9.0.99,2m --dhcp-range=fd09::50,fd09::99,64,2m")?;
+    let listener = home.enter(|| std::net::TcpListener::bind("10.9.0.1:80"))?;
+    let leaver = env!("CARGO_BIN_EXE_leaver");
+    let process = home.start(&format!("{leaver} tap://t0 dhcp,dhcp6 10.9.0.1:80 1000 library; echo left"))?;
+    let mut got = Vec::new();
+    std::io::Read::read_to_end(&mut listener.accept()?.0, &mut got)?;
+    ensure!(got.len() == 1000);
+    server.wait_for_line("DHCPRELEASE(br0) 10.9.0.")?;
+    server.wait_for_line("DHCPRELEASE(br0) fd09::")?;
+    process.wait_for_line("left")?;
     Ok(())
 }
 

@@ -1,9 +1,11 @@
-//! Names looked up at a real server: dnsmasq.
+//! Names looked up at real servers: dnsmasq, unbound.
 
-use std::net::IpAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ioth::{AF_INET6, AI_CANONNAME, AI_V4MAPPED, GaiError, Hints, NI_NAMEREQD, SOCK_STREAM, Stack};
 use ioth_tests::netns::{Net, Process, Test, need};
 
@@ -15,6 +17,8 @@ pub(crate) fn tests() -> Vec<Test> {
         search_domains_are_tried,
         getaddrinfo_and_getnameinfo_ask_the_server,
         what_is_known_is_not_asked_again,
+        a_denial_counts_for_as_long_as_its_zone_says,
+        a_link_local_server_of_an_advertisement_is_asked_on_its_link,
     ]
 }
 
@@ -67,7 +71,7 @@ fn addresses_and_names_both_ways(home: &Net) -> Result<()> {
     }
     for name in ["no.lab.example", "missing.example"] {
         let error = stack.resolve(name).err().context("it was found")?;
-        ensure!(error.kind() == std::io::ErrorKind::NotFound, "{error}");
+        ensure!(error.kind() == ErrorKind::NotFound, "{error}");
         ensure!(error.to_string().contains("there is no such name"), "{error}");
     }
     Ok(())
@@ -103,7 +107,7 @@ fn a_dead_server_is_passed_by(home: &Net) -> Result<()> {
     stack.configure("-dns=10.0.0.1,resolve=timeout:200ms attempts:3")?;
     let start = Instant::now();
     let error = stack.resolve("v4.lab.example").err().context("nobody can answer")?;
-    ensure!(error.kind() == std::io::ErrorKind::TimedOut, "{error}");
+    ensure!(error.kind() == ErrorKind::TimedOut, "{error}");
     ensure!(error.to_string().contains("no answer from 10.0.0.9, 10.0.0.3"), "{error}");
     ensure!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     Ok(())
@@ -164,5 +168,88 @@ fn what_is_known_is_not_asked_again(home: &Net) -> Result<()> {
     let found = stack.resolve("v4.lab.example")?;
     ensure!(found == [ip("10.9.0.4")], "{found:?}");
     ensure!(stack.resolve("v6.lab.example").is_err());
+    Ok(())
+}
+
+/// An unbound beside the dnsmasq, with a zone of its own and a log of what it was asked.
+fn unbound(home: &Net, label: &str) -> Result<(Process, PathBuf)> {
+    need("unbound", "unbound")?;
+    let path = std::env::temp_dir().join(format!("ioth-unbound-{}-{label}", std::process::id()));
+    let log = path.with_extension("log");
+    let (file, log_file) = (path.display(), log.display());
+    std::fs::write(&log, "")?;
+    let zone = "local-zone: \"unbound.example.\" static
+  local-data: \"unbound.example. 300 IN SOA ns.unbound.example. root.unbound.example. 1 3600 600 86400 300\"
+  local-data: \"www.unbound.example. 60 IN A 10.9.0.81\"
+  local-data: \"www.unbound.example. 60 IN AAAA 2001:db8::81\"
+  local-data: \"81.0.9.10.in-addr.arpa. 60 IN PTR www.unbound.example.\"";
+    let config = format!(
+        "server:\n  interface: 10.0.0.4\n  access-control: 0.0.0.0/0 allow\n  username: \"\"\n  chroot: \"\"\n  \
+         directory: \"/\"\n  pidfile: \"\"\n  use-syslog: no\n  logfile: \"{log_file}\"\n  log-queries: yes\n  \
+         do-daemonize: no\n  num-threads: 1\n  module-config: \"iterator\"\n  {zone}\nremote-control:\n  control-enable: no\n"
+    );
+    std::fs::write(&path, config)?;
+    home.run("ip address add 10.0.0.4/24 dev t0")?;
+    let process = home.start(&format!("unbound -d -c {file}"))?;
+    let start = Instant::now();
+    while !std::fs::read_to_string(&log)?.contains("start of service") {
+        ensure!(start.elapsed() < Duration::from_secs(10), "{}", std::fs::read_to_string(&log)?);
+        std::thread::yield_now();
+    }
+    std::fs::remove_file(&path)?;
+    Ok((process, log))
+}
+
+/// RFC 2308 section 5: a denial without a SOA is not kept, because without one it may go round in circles for ever; one with a
+/// SOA is kept for as long as that says.
+fn a_denial_counts_for_as_long_as_its_zone_says(home: &Net) -> Result<()> {
+    let dnsmasq = server(home, "")?;
+    let (unbound, log) = unbound(home, "denial")?;
+    let stack = stack("dns=10.0.0.4,resolve=timeout:300ms attempts:1")?;
+    let found = stack.resolve("www.unbound.example")?;
+    ensure!(found == [ip("10.9.0.81"), ip("2001:db8::81")], "{found:?}");
+    ensure!(stack.reverse(ip("10.9.0.81"))? == "www.unbound.example");
+    let missing = |name: &str| stack.resolve(name).err().context("it was found").map(|error| error.kind());
+    // With a SOA: nobody is asked again.
+    ensure!(missing("no.unbound.example")? == ErrorKind::NotFound);
+    let asked = |name: &str| -> Result<usize> {
+        Ok(std::fs::read_to_string(&log)?.lines().filter(|line| line.contains(name)).count())
+    };
+    let before = asked("no.unbound.example")?;
+    ensure!((1..=2).contains(&before), "{before}");
+    ensure!(missing("no.unbound.example")? == ErrorKind::NotFound);
+    ensure!(asked("no.unbound.example")? == before);
+    drop(unbound);
+    ensure!(missing("no.unbound.example")? == ErrorKind::NotFound, "it is still known");
+    std::fs::remove_file(&log)?;
+    // Without one: as soon as the server is gone nothing is known.
+    stack.configure("-dns=10.0.0.4,dns=10.0.0.1")?;
+    ensure!(missing("no.lab.example")? == ErrorKind::NotFound);
+    drop(dnsmasq);
+    ensure!(missing("no.lab.example")? == ErrorKind::TimedOut);
+    Ok(())
+}
+
+/// RFC 8106 section 5.1: a router may name itself by its link-local address. The first interface of the stack has nobody.
+fn a_link_local_server_of_an_advertisement_is_asked_on_its_link(home: &Net) -> Result<()> {
+    need("dnsmasq", "dnsmasq-base")?;
+    home.tap("t0", &["2001:db8:1::1/64"])?;
+    home.tap("t1", &[])?;
+    let process = home.start(&format!(
+        "dnsmasq --no-daemon --conf-file=/dev/null --no-resolv --no-hosts --no-poll --user=root --pid-file= \
+         --interface=t0 --except-interface=lo --bind-interfaces --log-facility=- {RECORDS} --enable-ra \
+         --dhcp-range=2001:db8:1::,ra-only,64 --dhcp-option=option6:dns-server,[fe80::] --dhcp-leasefile=/dev/null"
+    ))?;
+    process.wait_for_line("started")?;
+    let stack = Stack::builder()
+        .interface("near", "tap://t1")
+        .interface("far", "tap://t0")
+        .config("iface=far,slaac,resolve=timeout:5s")
+        .build()?;
+    let servers = stack.nameserver_addresses(53);
+    let far = stack.snapshot()?.interfaces.iter().find(|own| own.name == "far").map(|own| own.index.index());
+    let SocketAddr::V6(server) = *servers.first().context("no server")? else { bail!("{servers:?}") };
+    ensure!(server.ip().is_unicast_link_local() && Some(server.scope_id()) == far, "{servers:?}");
+    ensure!(stack.resolve("v4.lab.example")? == [ip("10.9.0.4")]);
     Ok(())
 }

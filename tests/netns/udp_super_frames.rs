@@ -4,10 +4,14 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, ensure};
 use ioth::{AF_INET, AF_INET6, Control, IPPROTO_UDP, SOCK_DGRAM, SOL_SOCKET, Stack, UDP_GRO, UDP_SEGMENT};
+use ioth_stack::link::Link;
+use ioth_stack::link::tap::Tap;
+use ioth_stack::{Engine, Family, InterfaceSettings, Kind, Secret};
 use ioth_tests::netns::{Net, Test};
 use ioth_tests::pattern;
 
@@ -16,6 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         whole_between_stack_and_kernel,
         cut_for_sockets_that_do_not_ask,
         cut_for_a_tap_without_offload,
+        cut_for_a_tap_of_an_older_kernel,
         in_a_vlan_of_a_switch,
         over_an_impaired_link,
     ]
@@ -132,6 +137,73 @@ fn cut_for_a_tap_without_offload(net: &Net) -> Result<()> {
     let stack = scene(net, "?offload=off")?;
     check((net, &Stack::kernel()), &stack, false, false)?;
     check((net, &Stack::kernel()), &stack, true, false)
+}
+
+/// A TAP on which the flags of super-frames of UDP are not set, as before Linux 6.2: what leaves is cut in front of it, what
+/// comes in the kernel cuts.
+fn cut_for_a_tap_of_an_older_kernel(net: &Net) -> Result<()> {
+    net.tap("red", &["10.0.0.1/24", "fd00::1/64"])?;
+    let mut tap = net.enter(|| Tap::open_without_datagrams("red", false))?;
+    net.wait_for_carrier("red")?;
+    let mut engine = Engine::new(Secret::from_seed(1));
+    let mac = ioth_stack::net::Mac::new([2, 0, 0, 0, 0, 2]);
+    let settings =
+        InterfaceSettings { name: "eth0".into(), mac, mtu: 1500, offload: tap.capabilities().offload };
+    let eth = engine.add_interface(settings)?;
+    let start = std::time::Instant::now();
+    let now = || ioth_stack::Instant::from_nanos(1 + start.elapsed().as_nanos() as u64);
+    let data = pattern::stream(LEN as u64);
+    for (own, [here, there], family) in
+        [("10.0.0.2/24", ENDS[0], Family::V4), ("fd00::2/64", ENDS[1], Family::V6)]
+    {
+        engine.add_address(eth, own.parse().context("an address")?)?;
+        let kernel = net.enter(|| std::net::UdpSocket::bind(there))?;
+        kernel.set_read_timeout(Some(std::time::Duration::from_secs(10)))?;
+        let id = engine.open(Kind::Datagram, family);
+        engine.bind(id, here.parse()?)?;
+        let mut options = engine.options(id)?;
+        options.datagram_size = NonZeroU16::new(SIZE);
+        options.recv_buffer = 1 << 20;
+        engine.set_options(id, options)?;
+        engine.send_to(now(), id, &data, Some(there.parse()?))?;
+        // Both ways at once: neighbours find each other, and what was sent is taken in by the one and the other.
+        let mut sent = 0;
+        let mut back = Vec::new();
+        let mut got = Vec::new();
+        let mut room = vec![0; 65_536];
+        kernel.set_nonblocking(true)?;
+        while got.len() < LEN || back.len() < LEN {
+            ensure!(start.elapsed().as_secs() < 20, "{} and {} bytes", got.len(), back.len());
+            engine.handle_timeout(now());
+            while let Some(transmit) = engine.poll_transmit(now()) {
+                tap.transmit(transmit.frame)?;
+            }
+            while let Some(frame) = tap.receive()? {
+                ensure!(frame.segmentation.is_none(), "a super-frame came in");
+                engine.handle_frame(now(), eth, frame);
+            }
+            while let Ok((len, from)) = kernel.recv_from(&mut room) {
+                ensure!(len <= SIZE.into(), "{len}");
+                got.extend_from_slice(&room[..len]);
+                // What is there goes back, once all has come.
+                if got.len() == LEN && sent == 0 {
+                    let fd = OwnedFd::from(kernel.try_clone()?);
+                    sent = ioth::sendmsg(
+                        &fd,
+                        &[IoSlice::new(&got)],
+                        &[Control::DatagramSize(SIZE)],
+                        0,
+                        Some(&from),
+                    )?;
+                }
+            }
+            while let Ok(received) = engine.recv_from(id, &mut room, false) {
+                back.extend_from_slice(&room[..received.copied]);
+            }
+        }
+        ensure!(got == data && back == data, "other bytes");
+    }
+    Ok(())
 }
 
 fn in_a_vlan_of_a_switch(net: &Net) -> Result<()> {

@@ -201,10 +201,7 @@ fn what_is_over_is_not_acknowledged_any_more() {
     let listener = wire.listen(b, "10.0.0.2:80", 1);
     wire[b].set_options(listener, Options { quick_ack: false, ..Options::default() }).unwrap();
     let stranger = Stranger::new(&mut wire, b, 5000, 80);
-    let ack = stranger.opens(&mut wire, &[]).seq.wrapping_add(1);
-    let next = Tcp { flags: 16, seq: 1000, ack, window: 65_535, ..Tcp::default() };
-    stranger.says(&mut wire, &next);
-    let id = wire.accept(b, listener);
+    let (id, next) = stranger.connects(&mut wire, listener, &[], 65_535);
     stranger.says(&mut wire, &Tcp { payload: vec![7; 10], ..next.clone() });
     stranger.says(&mut wire, &Tcp { flags: 4, seq: 1010, ..next });
     wire.record.clear();

@@ -10,7 +10,7 @@ use ioth_stack::{Origin, Standing};
 use crate::dhcp_server::{
     ACK, DECLINE, DISCOVER, GIVEN, Heard4, OFFER, RELEASE, REQUEST, SERVER, Say4, heard4, say4,
 };
-use crate::wire::{Host, Wire};
+use crate::wire::{Host, Wire, frames};
 
 const ETH: InterfaceId = InterfaceId::new(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -112,6 +112,29 @@ fn discover_offer_request_ack_rfc_2131_3_1() {
     assert_eq!(wire[a].learned_domains(), ["lab.example"]);
     let valid = shown(&wire, a).addresses.iter().find_map(|known| known.valid_for);
     assert!(valid.is_some_and(|valid| valid > 3590 * SECOND && valid <= 3600 * SECOND), "{valid:?}");
+}
+
+#[test]
+fn a_server_may_name_another_broadcast_address_rfc_2132_5_3() {
+    for (said, counts) in [([10, 9, 0, 127], true), ([10, 9, 0, 50], false), ([10, 8, 0, 255], false)] {
+        let (mut wire, a) = asking();
+        let discover = last(&wire, a);
+        assert!(discover.options[&55].contains(&28));
+        Say4::lease(OFFER, 3600).to(&mut wire, a, &discover);
+        let request = last(&wire, a);
+        Say4::lease(ACK, 3600).with(28, &said).to(&mut wire, a, &request);
+        let own = shown(&wire, a)
+            .addresses
+            .iter()
+            .find_map(|known| known.broadcast.filter(|_| known.interface == ETH));
+        let expected = if counts { said } else { [10, 9, 0, 255] };
+        assert_eq!(own, Some(expected.into()));
+        let id = wire.datagram(a, "0.0.0.0:9");
+        let udp = [&[0, 9, 0, 9, 0, 12, 0, 0][..], b"data"].concat();
+        let frame = frames::ipv4([0xff; 6], Ipv4Addr::new(10, 9, 0, 1), expected.into(), 17, &udp);
+        wire.inject_bytes(a, &frame);
+        assert_eq!(wire.received(a, id), b"data");
+    }
 }
 
 #[test]

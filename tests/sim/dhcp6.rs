@@ -263,9 +263,33 @@ fn addresses_are_given_back_rfc_8415_18_2_7() {
     assert_eq!((release.kind, &release.options[&2][..]), (RELEASE6, &SERVER_DUID[..]));
     assert_eq!(release.addresses(), [GIVEN.parse::<Ipv6Addr>().unwrap()]);
     assert!(leased(&wire, a).is_empty() && wire[a].learned_nameservers().is_empty());
+    // Nobody answers: it is said four times, with the same number (section 15: REL_TIMEOUT, REL_MAX_RC).
+    assert!(wire[a].is_releasing());
     wire.record.clear();
     wire.run(1000 * SECOND);
-    assert!(heard6(&wire, a).is_empty());
+    let again = heard6(&wire, a);
+    assert!(again.iter().all(|said| said.kind == RELEASE6 && said.xid == release.xid), "{again:?}");
+    let gaps: Vec<_> = again.windows(2).map(|pair| (pair[1].at - pair[0].at).as_secs_f64().round()).collect();
+    assert_eq!((again.len(), gaps), (3, vec![2.0, 4.0]));
+    assert!(!wire[a].is_releasing());
+}
+
+#[test]
+fn a_release_that_is_answered_is_not_said_again_rfc_8415_18_2_7() {
+    let (mut wire, a) = bound(TIMES);
+    let now = wire.now();
+    wire[a].stop_dhcp6(now, ETH);
+    // Another lease is asked for meanwhile; each hears its own answer.
+    wire[a].start_dhcp6(now, ETH, false);
+    wire.settle();
+    let release = last(&wire, a);
+    assert_eq!(release.kind, RELEASE6);
+    Say6::new(REPLY).to(&mut wire, a, &release);
+    assert!(!wire[a].is_releasing());
+    wire.record.clear();
+    wire.run(100 * SECOND);
+    let said = heard6(&wire, a);
+    assert!(!said.is_empty() && said.iter().all(|said| said.kind == SOLICIT), "{said:?}");
 }
 
 #[test]

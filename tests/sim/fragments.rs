@@ -9,6 +9,8 @@ use ioth_stack::EndpointId;
 use crate::wire::frames::{self, Part, Tcp};
 use crate::wire::{Dice, Host, Wire};
 
+mod ecn;
+
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
@@ -385,6 +387,9 @@ fn one_fragment_alone_is_a_datagram_rfc_6946_4() {
     assert_eq!(scene.received().as_deref(), Some(&short[8..]));
     scene.inject(&frames[1..]);
     assert_eq!(scene.received().as_deref(), Some(&long[8..]));
+    // As Linux counts it: it came as a fragment, and is whole.
+    let counters = scene.wire[scene.host].counters();
+    assert_eq!((counters.reassembly_requests, counters.reassembly_oks), (3, 2));
 }
 
 #[test]

@@ -17,10 +17,8 @@ pub(crate) fn opened(recv_buffer: usize) -> (Wire, Host, Stranger, EndpointId, u
     let listener = wire.listen(b, "10.0.0.2:80", 8);
     wire[b].set_options(listener, Options { recv_buffer, recv_limit: 0, ..Options::default() }).unwrap();
     let stranger = Stranger::new(&mut wire, b, 5000, 80);
-    let ack = stranger.opens(&mut wire, &WINDOW_SCALE).seq.wrapping_add(1);
-    stranger.says(&mut wire, &Tcp { flags: ACK, seq: 1000, ack, window: 65_535, ..Tcp::default() });
-    let id = wire.accept(b, listener);
-    (wire, b, stranger, id, ack)
+    let (id, next) = stranger.connects(&mut wire, listener, &WINDOW_SCALE, 65_535);
+    (wire, b, stranger, id, next.ack)
 }
 
 /// The panic is the worst that may happen: it is contained, but the connection is lost.

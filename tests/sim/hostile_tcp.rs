@@ -152,9 +152,7 @@ fn a_small_mss_does_not_make_many_segments_cve_2019_11479() {
         let (mut wire, _, b) = Wire::pair();
         let listener = wire.listen(b, "10.0.0.2:80", 8);
         let stranger = Stranger::new(&mut wire, b, 5000, 80);
-        let ack = stranger.opens(&mut wire, &[2, 4, 0, said]).seq.wrapping_add(1);
-        stranger.says(&mut wire, &Tcp { flags: ACK, seq: 1000, ack, window: 65_535, ..Tcp::default() });
-        let id = wire.accept(b, listener);
+        let (id, _) = stranger.connects(&mut wire, listener, &[2, 4, 0, said], 65_535);
         assert_eq!(wire.send(b, id, &[7; 1000]), Ok(1000));
         let heard = stranger.hears(&mut wire);
         let first = heard.first().unwrap().payload.len();

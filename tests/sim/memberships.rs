@@ -383,6 +383,29 @@ fn while_an_address_is_tested_reports_come_from_none_and_are_said_again_rfc_3590
     assert!(parse(&wire.sent_by(a).next().unwrap().bytes).is_some());
 }
 
+/// Hosts that start together say neither that they are members nor that they want an address at the same time, but the one
+/// before the other.
+#[test]
+fn the_first_report_waits_as_the_first_solicitation_does_rfc_4862_5_4_2() {
+    let first = |seed: u64| {
+        let mut wire = Wire::new();
+        wire.memberships = true;
+        let a = wire.host(seed, Port::default(), &[]);
+        let start = wire.now();
+        wire[a].set_testing(start, ETH, Testing::Strict);
+        wire.run(5 * SECOND);
+        let report = wire.sent_by(a).find(|sent| parse(&sent.bytes).is_some()).unwrap().at;
+        let question = wire.sent_by(a).find(|sent| sent.bytes[54] == 135).unwrap().at;
+        assert!(report <= question && question - report < Duration::from_millis(1));
+        question - start
+    };
+    let delays: Vec<_> = (1..20).map(first).collect();
+    // MAX_RTR_SOLICITATION_DELAY.
+    assert!(delays.iter().all(|delay| *delay <= SECOND), "{delays:?}");
+    let early = delays.iter().filter(|delay| **delay < SECOND / 2).count();
+    assert!((3..17).contains(&early), "{delays:?}");
+}
+
 #[test]
 fn groups_that_everybody_hears_are_not_reported_rfc_3376_5_rfc_3810_6() {
     let (mut wire, a) = both();
@@ -404,5 +427,7 @@ fn a_router_is_a_member_of_the_groups_of_routers_rfc_4291_2_8() {
     wire.settle();
     let said = said(&wire, a);
     assert!(said.contains(&of_one(TO_EXCLUDE, "224.0.0.2", &[])), "{said:?}");
-    assert!(said.contains(&of_one(TO_EXCLUDE, "ff02::2", &[])), "{said:?}");
+    // And of that of the subnet-router anycast address (section 2.6.1).
+    let groups = ["ff02::2", "ff02::1:ff00:0"].map(|group| (TO_EXCLUDE, group.parse().unwrap(), vec![]));
+    assert!(said.contains(&Said::Records(groups.to_vec())), "{said:?}");
 }

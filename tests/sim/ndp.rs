@@ -34,6 +34,53 @@ fn a_dead_neighbour_is_asked_three_times_and_connect_fails_rfc_4861_7_2_2() {
     assert_eq!(wire.record.iter().filter(|sent| sent.bytes[54] == 135).count(), 3);
 }
 
+/// The prefix of its network is an address of every router on it.
+#[test]
+fn a_router_has_the_subnet_router_anycast_address_rfc_4291_2_6_1() {
+    let (mut wire, a, router) = Wire::pair();
+    wire[router].set_forwarding(true);
+    let own = wire.datagram(router, "[::]:9");
+    let id = wire[a].open(Kind::Datagram, Family::V6);
+    let now = wire.now();
+    wire[a].send_to(now, id, b"to any", Some("[fd00::]:9".parse().unwrap())).unwrap();
+    wire.settle();
+    assert_eq!(wire.received(router, own), b"to any");
+    // RFC 4861 section 7.2.7: solicited, of a router, and no override.
+    let answer = wire.sent_by(router).find(|sent| sent.bytes[54] == 136).unwrap();
+    assert_eq!(answer.bytes[58], 0xc0);
+    assert_eq!(answer.bytes[22..38], "fd00::2".parse::<Ipv6Addr>().unwrap().octets());
+    // An echo is answered from an address of its own.
+    let echo = wire[a].open(Kind::Echo, Family::V6);
+    wire[a].send_to(now, echo, &[128, 0, 0, 0, 0, 0, 0, 1], Some("[fd00::]:0".parse().unwrap())).unwrap();
+    wire.settle();
+    let from = wire[a].recv_from(echo, &mut [0; 100], false).unwrap().from;
+    assert_eq!(from.ip(), "fd00::2".parse::<Ipv6Addr>().unwrap());
+    // No connection is made with it.
+    let _listener = wire.listen(router, "[::]:80", 8);
+    let stream = wire.connect(a, "[fd00::]:80");
+    assert_eq!(wire.connect_result(a, stream), Err(Error::TimedOut));
+}
+
+#[test]
+fn a_host_has_none_nor_has_a_router_on_a_line_between_two_rfc_6164_5() {
+    let mut wire = Wire::new();
+    let a = wire.host(1, Default::default(), &["fd00::1/64", "fd00:1::1/127"]);
+    let b = wire.host(2, Default::default(), &["fd00::2/64"]);
+    let c = wire.host(3, Default::default(), &["fd00:1::3/127", "fd00:1::1:3/112"]);
+    wire[c].set_forwarding(true);
+    for (to, reached) in [("[fd00::]:9", false), ("[fd00:1::2]:9", false), ("[fd00:1::1:0]:9", true)] {
+        let now = wire.now();
+        wire[a].add_route("fd00:1::/112".parse().unwrap(), None, Some(InterfaceId::new(1)), 0).ok();
+        wire[a].add_route("fd00:1::1:0/112".parse().unwrap(), None, Some(InterfaceId::new(1)), 0).ok();
+        let id = wire[a].open(Kind::Datagram, Family::V6);
+        wire.record.clear();
+        wire[a].send_to(now, id, b"x", Some(to.parse().unwrap())).unwrap();
+        wire.run(Duration::from_secs(4));
+        let answered = wire.sent_by(b).chain(wire.sent_by(c)).any(|sent| sent.bytes[54] == 136);
+        assert_eq!(answered, reached, "{to}");
+    }
+}
+
 #[test]
 fn a_probe_of_an_address_of_ours_is_answered_to_all_nodes_rfc_4861_7_2_4() {
     let (mut wire, _, b) = Wire::pair();

@@ -18,12 +18,10 @@ fn sending() -> (Wire, Host, Stranger, EndpointId, Tcp) {
     let (mut wire, _, b) = Wire::pair();
     let listener = wire.listen(b, "10.0.0.2:80", 8);
     let stranger = Stranger::new(&mut wire, b, 5000, 80);
-    let ack = stranger.opens(&mut wire, &MSS).seq.wrapping_add(1);
-    stranger.says(&mut wire, &Tcp { flags: ACK, seq: 1000, ack, window: 65_535, ..Tcp::default() });
-    let id = wire.accept(b, listener);
+    let (id, next) = stranger.connects(&mut wire, listener, &MSS, 65_535);
     assert_eq!(wire.send(b, id, &[7; 20_000]), Ok(20_000));
     let first = stranger.hears(&mut wire).remove(0);
-    assert_eq!((first.seq, first.payload.len()), (ack, 1460));
+    assert_eq!((first.seq, first.payload.len()), (next.ack, 1460));
     (wire, b, stranger, id, first)
 }
 

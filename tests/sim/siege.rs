@@ -12,7 +12,7 @@ use ioth_stack::{EndpointId, Options};
 use crate::feed::checksum::fix;
 use crate::sys;
 use crate::tcp_bulk::Flow;
-use crate::wire::frames::{self, ACK, SYN, Tcp};
+use crate::wire::frames::{self, SYN, Tcp};
 use crate::wire::{Host, Port, Stranger, Wire};
 
 /// Bytes of every transfer each way, and rounds of an attack, a millisecond each.
@@ -64,10 +64,7 @@ impl Scene {
         let stranger = Stranger::new(&mut wire, victim, 5000, 80);
         // MSS 1460, window scale 7, SACK permitted.
         let options = [2, 4, 5, 180, 1, 3, 3, 7, 1, 1, 4, 2];
-        let ack = stranger.opens(&mut wire, &options).seq.wrapping_add(1);
-        let next = Tcp { flags: ACK, seq: 1000, ack, window: 500, ..Tcp::default() };
-        stranger.says(&mut wire, &next);
-        let id = wire.accept(victim, listener);
+        let (id, next) = stranger.connects(&mut wire, listener, &options, 500);
         Self { wire, victim, stranger, listener, id, next, neighbour, bystander, flows }
     }
 

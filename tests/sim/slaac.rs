@@ -4,11 +4,12 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+use ioth_stack::link::Frame;
 use ioth_stack::net::{InterfaceId, Testing};
 use ioth_stack::snapshot::Snapshot;
 use ioth_stack::{Error, Family, Kind, Origin, Secret, Standing};
 
-use crate::wire::{Host, Wire, frames};
+use crate::wire::{Host, Port, Wire, frames};
 
 const ETH: InterfaceId = InterfaceId::new(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -316,6 +317,33 @@ fn name_servers_and_search_domains_last_as_long_as_they_say_rfc_8106_5() {
 }
 
 #[test]
+fn a_link_local_name_server_has_the_interface_that_it_was_heard_on_rfc_8106_5_1_rfc_4007_6() {
+    let (mut wire, a) = listening(false);
+    let other = wire.attach(a, Port { segment: 1, ..Port::default() }, &[]);
+    let far = wire.host(2, Port { segment: 1, ..Port::default() }, &[]);
+    let now = wire.now();
+    wire[a].start_discovery(now, other, false);
+    let mut option = vec![25, 5, 0, 0, 0, 0, 0, 100];
+    for server in ["fe80::ff:fe00:201", "fd00::53"] {
+        option.extend(server.parse::<Ipv6Addr>().unwrap().octets());
+    }
+    let said = Said::router(0).option(&option);
+    wire[a].handle_frame(now, other, Frame::from_slice(&said.frame("fe80::1", 255)));
+    hear(&mut wire, a, &said);
+    let known: Vec<_> = wire[a].learned_nameserver_addresses(53).iter().map(ToString::to_string).collect();
+    assert_eq!(known, ["[fe80::ff:fe00:201%1]:53", "[fd00::53]:53", "[fe80::ff:fe00:201%2]:53"]);
+    // Who is asked is asked there.
+    let server = wire.datagram(far, "[::]:53");
+    let socket = wire[a].open(Kind::Datagram, Family::V6);
+    let address = wire[a].learned_nameserver_addresses(53)[2];
+    let now = wire.now();
+    wire[a].connect(now, socket, address).unwrap();
+    wire.send(a, socket, b"question").unwrap();
+    wire.settle();
+    assert_eq!(wire.received(far, server), b"question");
+}
+
+#[test]
 fn stable_addresses_follow_from_the_identity_rfc_7217_5() {
     let address = |seed: u64, identity: &str, prefix: &str| {
         let mut engine = ioth_stack::Engine::new(Secret::from_seed(seed));
@@ -326,7 +354,7 @@ fn stable_addresses_follow_from_the_identity_rfc_7217_5() {
         let now = ioth_stack::Instant::ZERO;
         engine.start_discovery(now, id, false);
         let frame = Said::router(0).prefix(prefix, AUTONOMOUS, 100, 50).frame("fe80::1", 255);
-        engine.handle_frame(now, id, ioth_stack::link::Frame::from_slice(&frame));
+        engine.handle_frame(now, id, Frame::from_slice(&frame));
         engine.addresses(id)[1].address()
     };
     assert_eq!(address(1, "red", "2001:db8::/64"), address(2, "red", "2001:db8::/64"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ioth_stack::net::{Cidr, InterfaceId, neighbour};
 use ioth_stack::snapshot::{Snapshot, Socket, State};
-use ioth_stack::{EndpointId, Family, Kind, Shutdown};
+use ioth_stack::{EndpointId, Family, Kind, Shutdown, Via};
 
 use crate::wire::{Fate, Host, Port, Wire};
 
@@ -118,7 +118,11 @@ fn neighbours_in_every_state_rfc_4861_7_3_2() {
     assert_eq!(show(&wire, b).neighbours[0].state, neighbour::State::Stale);
 
     wire.run(Duration::from_secs(30));
-    assert_eq!(neighbour(&wire, "10.0.0.9:9"), None, "it does not answer");
+    assert_eq!(
+        neighbour(&wire, "10.0.0.9:9"),
+        Some((neighbour::State::Failed, None, 0)),
+        "it does not answer"
+    );
     assert_eq!(neighbour(&wire, "10.0.0.2:2"), Some((neighbour::State::Stale, mac, 0)));
     wire.weather = Box::new(|_| Fate::Lost);
     send_datagram(&mut wire, a, id, "10.0.0.2:2");
@@ -126,7 +130,37 @@ fn neighbours_in_every_state_rfc_4861_7_3_2() {
     wire.run(Duration::from_secs(6));
     assert_eq!(neighbour(&wire, "10.0.0.2:2"), Some((neighbour::State::Probe, mac, 0)));
     wire.run(Duration::from_secs(3));
+    assert_eq!(neighbour(&wire, "10.0.0.2:2"), Some((neighbour::State::Failed, None, 0)));
+    // For a minute, or until it is asked for again.
+    send_datagram(&mut wire, a, id, "10.0.0.2:2");
+    assert_eq!(neighbour(&wire, "10.0.0.2:2"), Some((neighbour::State::Incomplete, None, 1)));
+    wire.run(Duration::from_secs(64));
     assert_eq!(neighbour(&wire, "10.0.0.2:2"), None);
+}
+
+/// As ip-maddress(8).
+#[test]
+fn groups_and_how_many_are_members() {
+    let mut wire = Wire::new();
+    let a = wire.host(1, Port::default(), &["10.0.0.1/24", "fd00::3:4/64"]);
+    let group = "224.0.0.251".parse().unwrap();
+    let ids = [5353, 5354].map(|port| wire.datagram(a, &format!("0.0.0.0:{port}")));
+    let now = wire.now();
+    for id in ids {
+        wire[a].join_group(now, id, group, Via::Interface(ETH1)).unwrap();
+    }
+    let groups = |wire: &Wire| -> Vec<String> {
+        let shown = show(wire, a).groups.into_iter().filter(|known| known.interface == ETH1);
+        shown.map(|known| format!("{} {}", known.group, known.users)).collect()
+    };
+    let own = ["ff02::1 1", "ff02::1:ff00:101 1", "ff02::1:ff03:4 1"];
+    assert_eq!(groups(&wire), [&["224.0.0.1 1", "224.0.0.251 2"][..], &own].concat());
+    assert!(
+        show(&wire, a).to_string().contains("1:\teth1\n\tinet  224.0.0.1\n\tinet  224.0.0.251 users 2\n")
+    );
+    wire.close(a, ids[0]);
+    wire.close(a, ids[1]);
+    assert_eq!(groups(&wire), [&["224.0.0.1 1"][..], &own].concat());
 }
 
 #[test]

@@ -269,10 +269,8 @@ fn the_challenges_of_one_connection_say_nothing_of_another_rfc_5961_7() {
         let mut talks = Vec::new();
         for port in [5000, 5001] {
             let stranger = Stranger::new(&mut wire, b, port, 80);
-            let ack = stranger.opens(&mut wire, &[]).seq.wrapping_add(1);
-            let segment = Tcp { flags: ACK, seq: 1000, ack, window: 500, ..Tcp::default() };
-            stranger.says(&mut wire, &segment);
-            talks.push((stranger, wire.accept(b, listener)));
+            let (id, _) = stranger.connects(&mut wire, listener, &[], 500);
+            talks.push((stranger, id));
         }
         wire.run(Duration::from_secs(5));
         let mut heard = 0;

@@ -151,10 +151,7 @@ fn stranger() -> (Wire, Stranger, Host, EndpointId, Tcp) {
     let (mut wire, _, victim) = Wire::pair();
     let listener = wire.listen(victim, "10.0.0.2:80", 8);
     let stranger = Stranger::new(&mut wire, victim, 5000, 80);
-    let ack = stranger.opens(&mut wire, &[]).seq.wrapping_add(1);
-    let next = Tcp { flags: ACK, seq: 1000, ack, window: 65_535, ..Tcp::default() };
-    stranger.says(&mut wire, &next);
-    let id = wire.accept(victim, listener);
+    let (id, next) = stranger.connects(&mut wire, listener, &[], 65_535);
     (wire, stranger, victim, id, next)
 }
 

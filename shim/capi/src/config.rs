@@ -8,6 +8,7 @@ use ioth::Stack;
 use std::ffi::{CString, c_char};
 use std::fmt::Write as _;
 use std::io;
+use std::net::SocketAddr;
 
 // What iothconf says that was configured.
 const STATIC: i32 = 1;
@@ -122,8 +123,17 @@ pub unsafe extern "C" fn ioth_resolvconf(stack: *mut Ioth, _config: *const c_cha
 
 fn resolv_conf(stack: &Stack) -> String {
     let mut text = String::new();
-    for server in stack.nameservers() {
-        let _ = writeln!(text, "nameserver {server}");
+    let interfaces = stack.snapshot().map(|shown| shown.interfaces).unwrap_or_default();
+    for server in stack.nameserver_addresses(53) {
+        // resolv.conf(5), as glibc reads it: a scope is a name behind the address.
+        let scope = match server {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+                interfaces.iter().find(|own| own.index.index() == v6.scope_id())
+            }
+            _ => None,
+        };
+        let scope = scope.map_or_else(String::new, |own| format!("%{}", own.name));
+        let _ = writeln!(text, "nameserver {}{scope}", server.ip());
     }
     let domains = stack.search_domains();
     if !domains.is_empty() {

@@ -5,7 +5,8 @@ use super::address::{address_in, family_of, octets};
 use super::codec::{Writer, half, word};
 use super::constants::{
     NDA_CACHEINFO, NDA_DST, NDA_IFINDEX, NDA_LLADDR, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NUD_DELAY,
-    NUD_INCOMPLETE, NUD_PERMANENT, NUD_PROBE, NUD_REACHABLE, NUD_STALE, RTM_NEWNEIGH, RTN_UNICAST, V4, V6,
+    NUD_FAILED, NUD_INCOMPLETE, NUD_PERMANENT, NUD_PROBE, NUD_REACHABLE, NUD_STALE, RTM_NEWNEIGH,
+    RTN_UNICAST, V4, V6,
 };
 use super::fault::Fault;
 use super::request::Work;
@@ -111,6 +112,7 @@ pub(super) fn message(known: &Neighbour, kind: u16, to: (u32, u32)) -> Vec<u8> {
         State::Delay => NUD_DELAY,
         State::Probe => NUD_PROBE,
         State::Permanent => NUD_PERMANENT,
+        State::Failed => NUD_FAILED,
     };
     let mut fixed = vec![family_of(known.address), 0, 0, 0];
     fixed.extend(known.interface.index().to_ne_bytes());

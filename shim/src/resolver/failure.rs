@@ -2,7 +2,7 @@
 
 use super::gai::GaiError;
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 /// Why a name was not found.
 #[derive(Debug, thiserror::Error)]
@@ -12,7 +12,7 @@ pub(crate) enum Failure {
     NoServer,
     /// Nobody answered in time.
     #[error("no answer from {}", list(.0))]
-    Silent(Vec<IpAddr>),
+    Silent(Vec<SocketAddr>),
     /// The servers could not say, and may later.
     #[error("the name server cannot tell now")]
     Later,
@@ -60,6 +60,6 @@ impl From<Failure> for GaiError {
     }
 }
 
-fn list(servers: &[IpAddr]) -> String {
-    servers.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+fn list(servers: &[SocketAddr]) -> String {
+    servers.iter().map(|server| server.ip().to_string()).collect::<Vec<_>>().join(", ")
 }

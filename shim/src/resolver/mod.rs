@@ -44,7 +44,7 @@ use ioth_stack::Config;
 use parking_lot::Mutex;
 use question::{Kind, Question};
 use servers::Servers;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Instant;
 
 /// The port of name servers (RFC 1035 section 4.2).
@@ -105,7 +105,7 @@ impl Lookup<'_> {
     /// Asks the servers in turn, for all kinds at once, until there is an answer for each, or no hope.
     fn ask_servers(&self, name: &Name, kinds: &[Kind]) -> Vec<Result<Answer, Failure>> {
         let settings = self.config.resolve.unwrap_or_default();
-        let addresses = self.stack.nameservers();
+        let addresses = self.stack.nameserver_addresses(PORT);
         let (mut results, order) = {
             let mut memory = self.memory.lock();
             if memory.servers.update(&addresses) {
@@ -125,8 +125,7 @@ impl Lookup<'_> {
                     break;
                 }
                 let questions = open.iter().map(|&at| Question::new(name, kinds[at]));
-                let address = SocketAddr::new(server, PORT);
-                let answers = exchange::ask(self.stack, address, questions, settings.timeout);
+                let answers = exchange::ask(self.stack, server, questions, settings.timeout);
                 let mute = answers.iter().all(|answer| *answer == Err(Lack::Silent));
                 if mute {
                     silent.push(server);

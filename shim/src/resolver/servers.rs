@@ -1,6 +1,6 @@
 //! Which server is asked first: those that answer, before those that were silent a moment ago.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// What is known of the servers of a stack.
@@ -12,7 +12,7 @@ pub(super) struct Servers {
 
 #[derive(Debug)]
 struct Server {
-    address: IpAddr,
+    address: SocketAddr,
     silent_until: Option<Instant>,
 }
 
@@ -23,7 +23,7 @@ const MOST: usize = 8;
 
 impl Servers {
     /// Takes note of the servers there are. Says whether they are others than before.
-    pub(super) fn update(&mut self, addresses: &[IpAddr]) -> bool {
+    pub(super) fn update(&mut self, addresses: &[SocketAddr]) -> bool {
         let addresses = &addresses[..addresses.len().min(MOST)];
         let same = self.all.iter().map(|server| &server.address).eq(addresses);
         if !same {
@@ -34,7 +34,7 @@ impl Servers {
     }
 
     /// The order in which to ask them now; with `rotate` another one is first each time.
-    pub(super) fn order(&mut self, now: Instant, rotate: bool) -> Vec<IpAddr> {
+    pub(super) fn order(&mut self, now: Instant, rotate: bool) -> Vec<SocketAddr> {
         let silent = |server: &&Server| server.silent_until.is_some_and(|until| now < until);
         let (last, mut first): (Vec<_>, Vec<_>) = self.all.iter().partition(silent);
         if rotate && !first.is_empty() {
@@ -46,7 +46,7 @@ impl Servers {
     }
 
     /// Notes whether a server said anything at all.
-    pub(super) fn note(&mut self, now: Instant, address: IpAddr, spoke: bool) {
+    pub(super) fn note(&mut self, now: Instant, address: SocketAddr, spoke: bool) {
         if let Some(server) = self.all.iter_mut().find(|server| server.address == address) {
             server.silent_until = (!spoke).then(|| now + PENALTY);
         }
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn who_was_silent_is_asked_last_for_a_while() {
-        let addresses = [1, 2, 3].map(|last| IpAddr::from([10, 0, 0, last]));
+        let addresses = [1, 2, 3].map(|last| SocketAddr::from(([10, 0, 0, last], 53)));
         let [one, two, three] = addresses;
         let (mut servers, now) = (Servers::default(), Instant::now());
         assert!(servers.update(&addresses));
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn rotation_asks_each_first() {
-        let addresses = [1, 2, 3].map(|last| IpAddr::from([10, 0, 0, last]));
+        let addresses = [1, 2, 3].map(|last| SocketAddr::from(([10, 0, 0, last], 53)));
         let (mut servers, now) = (Servers::default(), Instant::now());
         servers.update(&addresses);
         servers.note(now, addresses[1], false);

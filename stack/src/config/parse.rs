@@ -288,7 +288,11 @@ fn dhcp6(value: &str) -> Result<Dhcp6, Problem> {
 }
 
 fn slaac(value: &str) -> Result<Slaac, Problem> {
-    if value == "temporary" { Ok(Slaac::Temporary) } else { Err("nothing or temporary is wanted".to_owned()) }
+    match value {
+        "temporary" => Ok(Slaac::Temporary),
+        "router" => Ok(Slaac::Router),
+        _ => Err("nothing, temporary or router is wanted".to_owned()),
+    }
 }
 
 fn neighbour(value: &str) -> Result<(IpAddr, Mac), Problem> {

@@ -45,6 +45,7 @@ enum State {
     Renewing,
     Rebinding,
     Declining,
+    Releasing,
     Informing,
     Informed,
     Over,
@@ -167,6 +168,7 @@ impl Client6 {
             (State::Rebinding, MessageType::Reply) => self.accept(now, answer),
             // Section 18.2.10.3: whatever it says.
             (State::Declining, MessageType::Reply) => self.start_again(now),
+            (State::Releasing, MessageType::Reply) => self.state = State::Over,
             (State::Informing, MessageType::Reply) if answer.status == Status::Success => {
                 let refresh = answer.refresh.unwrap_or(Some(IRT_DEFAULT));
                 self.due = refresh.map(|time| now + time.max(IRT_MINIMUM));
@@ -191,20 +193,17 @@ impl Client6 {
         self.say(now);
     }
 
-    /// Gives the addresses back (section 18.2.7), before the client is dropped.
-    pub(super) fn release(&mut self) {
+    /// Gives the addresses back (section 18.2.7), until the server has heard of it or was told often enough.
+    pub(super) fn release(&mut self, now: Instant) {
         let had = matches!(self.state, State::Bound | State::Renewing | State::Rebinding);
         self.actions.push_back(Action::Acquired(Vec::new()));
-        if had && let Some(lease) = &self.lease {
-            let (server, addresses) = (lease.server.clone(), lease.addresses.clone());
-            self.change_transaction();
-            let question = self.question(MessageType::Release, Some((self.id, &addresses)), 0);
-            let message = Question { server: Some(&server), ..question }.encode();
-            self.actions.push_back(Action::Send(message));
-        }
         self.actions.push_back(Action::Informed(Vec::new(), Vec::new()));
         self.state = State::Over;
         self.due = None;
+        if had && self.lease.is_some() {
+            self.ask(now, State::Releasing, RELEASE);
+            self.say(now);
+        }
     }
 
     fn change_transaction(&mut self) {
@@ -236,7 +235,11 @@ impl Client6 {
     /// Says the message of the state, or gives up.
     fn say(&mut self, now: Instant) {
         if !self.message.say(now, &mut self.chance, self.state == State::Soliciting) {
-            self.start_again(now);
+            if self.state == State::Releasing {
+                self.state = State::Over;
+            } else {
+                self.start_again(now);
+            }
             return;
         }
         let elapsed = self.message.elapsed(now);
@@ -253,6 +256,9 @@ impl Client6 {
             State::Rebinding => self.question(MessageType::Rebind, association, elapsed),
             State::Declining => {
                 Question { server, ..self.question(MessageType::Decline, association, elapsed) }
+            }
+            State::Releasing => {
+                Question { server, ..self.question(MessageType::Release, association, elapsed) }
             }
             State::Informing => self.question(MessageType::InformationRequest, None, elapsed),
             State::Bound | State::Informed | State::Over => return,
@@ -385,6 +391,7 @@ const REQUEST: Schedule = schedule(1, 30, 10);
 const RENEW: Schedule = schedule(10, 600, 0);
 const REBIND: Schedule = schedule(10, 600, 0);
 const DECLINE: Schedule = schedule(1, 0, 4);
+const RELEASE: Schedule = schedule(1, 0, 4);
 const INFORMATION: Schedule = schedule(1, 3600, 0);
 const IRT_DEFAULT: Duration = Duration::from_secs(86_400);
 const IRT_MINIMUM: Duration = Duration::from_secs(600);

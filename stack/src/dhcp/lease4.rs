@@ -253,7 +253,7 @@ impl Engine {
         terms: Terms,
         valid: Lifetime,
     ) -> Used {
-        let Terms { cidr, routes, servers, domains, mtu, .. } = terms;
+        let Terms { cidr, broadcast, routes, servers, domains, mtu, .. } = terms;
         let before = before.filter(|before| {
             let stays = before.cidr == cidr;
             if !stays {
@@ -264,6 +264,10 @@ impl Engine {
         let assignment = Assignment { cidr, origin: Origin::Leased, preferred: None, valid, on_link: true };
         // The user may have given it the address.
         let assigned = self.assign(now, interface, assignment).is_ok();
+        let own = &mut self.interfaces[interface.index() as usize].addresses;
+        if let Some(own) = own.iter_mut().find(|own| assigned && own.cidr == cidr) {
+            own.broadcast = broadcast;
+        }
         let route = |(destination, gateway): (Cidr, _)| Route {
             gateway,
             metric: METRIC,

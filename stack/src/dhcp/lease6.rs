@@ -54,8 +54,17 @@ impl Engine {
     pub fn stop_dhcp6(&mut self, now: Instant, interface: InterfaceId) {
         let own = self.interfaces.get_mut(interface.0 as usize);
         let Some(mut leased) = own.and_then(|own| own.leased6.take()) else { return };
-        leased.client.release();
+        leased.client.release(now);
         self.obey6(now, interface, &mut leased);
+        if leased.client.is_asking() {
+            self.interfaces[interface.0 as usize].returned6 = Some(leased);
+        }
+    }
+
+    /// Whether a server has not said yet that it has a lease back.
+    #[must_use]
+    pub fn is_releasing(&self) -> bool {
+        self.interfaces.iter().any(|own| own.returned6.is_some())
     }
 
     /// Does what is due for the clients of DHCPv6.
@@ -69,12 +78,18 @@ impl Engine {
                 self.obey6(now, interface, &mut leased);
                 self.interfaces[index].leased6 = Some(leased);
             }
+            if let Some(mut leased) = self.interfaces[index].returned6.take_if(|leased| due(leased)) {
+                leased.client.handle_timeout(now);
+                self.obey6(now, interface, &mut leased);
+                self.interfaces[index].returned6 = Some(leased).filter(|leased| leased.client.is_asking());
+            }
         }
     }
 
     /// When [`continue_dhcp6`](Self::continue_dhcp6) has something to do.
     pub(crate) fn dhcp6_deadline(&self) -> Option<Instant> {
-        self.interfaces.iter().filter_map(|own| own.leased6.as_ref()?.client.poll_timeout()).min()
+        let all = self.interfaces.iter().flat_map(|own| [&own.leased6, &own.returned6]);
+        all.filter_map(|leased| leased.as_ref()?.client.poll_timeout()).min()
     }
 
     /// Takes in a packet if it is an answer that a client waits for.
@@ -86,9 +101,11 @@ impl Engine {
         frame: &Frame,
     ) -> bool {
         let Some(own) = self.interfaces.get(interface.0 as usize) else { return false };
-        let Some(leased) = own.leased6.as_ref().filter(|leased| leased.client.is_asking()) else {
+        let asking =
+            [&own.leased6, &own.returned6].map(|leased| leased.as_ref().map(|leased| &leased.client));
+        if !asking.iter().flatten().any(|client| client.is_asking()) {
             return false;
-        };
+        }
         // Section 5.1: to our link-local address.
         if packet.protocol != checksum::UDP || packet.part.is_some() || !own.has(packet.destination) {
             return false;
@@ -97,15 +114,29 @@ impl Engine {
         else {
             return false;
         };
-        let Some(answer) = leased.client.parse(bytes) else { return false };
+        // The number of the question says whose answer it is.
+        let answers = asking.map(|client| client.and_then(|client| client.parse(bytes)));
+        if answers.iter().all(Option::is_none) {
+            return false;
+        }
         let whole = Packet { end: packet.payload + 8 + bytes.len(), ..*packet };
         if !self.checksum_ok(&whole, frame) {
             return true;
         }
-        if let Some(mut leased) = self.interfaces[interface.0 as usize].leased6.take() {
+        let [answer, of_return] = answers;
+        if let Some(answer) = answer
+            && let Some(mut leased) = self.interfaces[interface.0 as usize].leased6.take()
+        {
             leased.client.hear(now, answer);
             self.obey6(now, interface, &mut leased);
             self.interfaces[interface.0 as usize].leased6 = Some(leased);
+        }
+        if let Some(answer) = of_return
+            && let Some(mut leased) = self.interfaces[interface.0 as usize].returned6.take()
+        {
+            leased.client.hear(now, answer);
+            self.interfaces[interface.0 as usize].returned6 =
+                Some(leased).filter(|leased| leased.client.is_asking());
         }
         true
     }

@@ -86,8 +86,9 @@ impl Question<'_> {
 }
 
 /// RFC 3442: classless routes in front of routers.
-const WANTED: [OptionCode; 9] = [
+const WANTED: [OptionCode; 10] = [
     OptionCode::SubnetMask,
+    OptionCode::BroadcastAddr,
     OptionCode::ClasslessStaticRoute,
     OptionCode::Router,
     OptionCode::DomainNameServer,
@@ -111,6 +112,8 @@ pub(super) struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Terms {
     pub(super) cidr: Cidr,
+    /// The broadcast address of the network, where it is not the last one (RFC 2132 section 5.3).
+    pub(super) broadcast: Option<Ipv4Addr>,
     pub(super) lease: Lifetime,
     /// T1 and T2 as the server says.
     pub(super) renewal: Option<Duration>,
@@ -209,8 +212,18 @@ impl Options {
             Some(DhcpOption::InterfaceMtu(mtu)) if mtu >= LEAST_MTU => Some(mtu),
             _ => None,
         };
+        let broadcast = match self.get(OptionCode::BroadcastAddr) {
+            // It is of this network, and no station's.
+            Some(DhcpOption::BroadcastAddr(broadcast))
+                if cidr.contains(broadcast.into()) && broadcast != address =>
+            {
+                Some(broadcast)
+            }
+            _ => None,
+        };
         Some(Terms {
             cidr,
+            broadcast,
             lease: lifetime(lease),
             renewal: time(OptionCode::Renewal),
             rebinding: time(OptionCode::Rebinding),

@@ -18,18 +18,13 @@ use super::follower::Follower;
 use super::runtime::{Message, Runtime};
 use super::signals::{SIGNALS, Watch};
 use super::watch::Inbox;
+use crate::engine::Engine;
 use crate::engine::endpoint::EndpointId;
 use crate::engine::snapshot::Snapshot;
-use crate::engine::{Engine, InterfaceSettings};
 use crate::error::Error;
 use crate::link::Link;
-use crate::net::route::InterfaceId;
 use crate::time::Instant;
 
-/// Frames taken from one link before what they caused is sent.
-const INGRESS_BATCH: usize = 16;
-/// A frame up to this length, in bytes, may be the whole of what there is.
-const LONE_FRAME: usize = 2048;
 /// Turns of ingress that a visit of the driver takes at most.
 const VISIT_TURNS: usize = 64;
 /// Bytes in super-frames that a visit of the driver takes from links for sockets that have no room for them. What is left
@@ -65,7 +60,7 @@ pub(super) struct Core {
     pub(super) engine: Engine,
     pub(super) attachments: Attachments,
     /// By number of interface; `None` for loopback and for links that are gone.
-    links: Vec<Option<Box<dyn Link>>>,
+    pub(super) links: Vec<Option<Box<dyn Link>>>,
     /// Whether a caller runs the stack.
     pub(super) led: bool,
     /// The endpoint that the leader waits for, and whether it had an event.
@@ -93,7 +88,7 @@ pub(super) struct Core {
     /// Whether the last frames came one at a time.
     pub(super) lone: bool,
     /// Bytes in super-frames that found no room, wholly or in part, since a visit of the driver began.
-    spilled: usize,
+    pub(super) spilled: usize,
     /// Whether a caller that waits for many at once led since the driver's last visit.
     pub(super) led_lately: bool,
     /// Visits in a row that found a leader.
@@ -399,9 +394,10 @@ impl Shared {
         drained
     }
 
+    /// Then gives back what servers lent, and waits until they have heard of it, as long as there is time left.
     fn drain_until(&self, until: std::time::Instant) -> Result<(), Error> {
         let mut to_drain = self.core.lock().attachments.ids();
-        let mut closed = false;
+        let (mut closed, mut flushed) = (false, false);
         loop {
             {
                 let mut core = self.core.lock();
@@ -416,13 +412,24 @@ impl Shared {
                     core.engine.close_all(now);
                     self.catch_up(&mut core);
                 }
-                if closed && core.engine.is_flushed() {
+                if closed && !flushed && core.engine.is_flushed() {
+                    flushed = true;
+                    core.engine.release_leases(now);
+                    self.catch_up(&mut core);
+                }
+                if flushed && !core.engine.is_releasing() {
                     return Ok(());
                 }
                 core.arm_links();
             }
             let left = until.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() && flushed {
+                return Ok(());
+            }
             if left.is_zero() {
+                let mut core = self.core.lock();
+                core.engine.release_leases(self.now());
+                core.settle(self.now());
                 return Err(Error::TimedOut);
             }
             let mut events = [MaybeUninit::uninit(); EVENTS];
@@ -435,59 +442,15 @@ impl Shared {
         }
     }
 
-    /// Adds an interface with its link while the stack runs.
-    pub(crate) fn add_interface(
-        self: &Arc<Self>,
-        settings: InterfaceSettings,
-        mut link: Box<dyn Link>,
-    ) -> Result<InterfaceId, Error> {
-        let mut core = self.core.lock();
-        let id = core.engine.add_interface(settings)?;
-        let data = EventData::new_u64(id.index().into());
-        if epoll::add(&self.epoll, link.as_fd(), data, EventFlags::IN).is_err() {
-            let _ = core.engine.remove_interface(self.now(), id);
-            core.links.push(None);
-            return Err(Error::NoBuffers);
-        }
-        let mut descriptors = self.runtime.descriptors();
-        link.descriptors().into_iter().for_each(|fd| descriptors.insert(fd));
-        drop(descriptors);
-        link.arm();
-        core.links.push(Some(link));
-        core.settle(self.now());
-        self.leave(&mut core);
-        Ok(id)
-    }
-
-    /// The largest packet that the link of an interface carries, in bytes.
-    pub(crate) fn link_mtu(&self, id: InterfaceId) -> Option<u16> {
-        let core = self.core.lock();
-        let link = core.links.get(id.index() as usize)?.as_ref();
-        link.map(|link| link.capabilities().mtu)
-    }
-
-    /// Takes an interface from the running stack and closes its link.
-    pub(crate) fn remove_interface(self: &Arc<Self>, id: InterfaceId) {
-        let mut core = self.core.lock();
-        let now = self.now();
-        core.engine.stop_dhcp4(now, id);
-        core.engine.stop_dhcp6(now, id);
-        // What is still to leave over it leaves.
-        core.settle(self.now());
-        let _ = core.engine.remove_interface(self.now(), id);
-        if let Some(link) = core.links.get_mut(id.index() as usize).and_then(Option::take) {
-            let _ = epoll::delete(&self.epoll, link.as_fd());
-            let mut descriptors = self.runtime.descriptors();
-            link.descriptors().into_iter().for_each(|fd| descriptors.remove(fd));
-        }
-        core.settle(self.now());
-        self.leave(&mut core);
-    }
-
-    /// Whether nothing is left to send.
+    /// Whether nothing is left to send, and no lease to give back.
     pub(super) fn is_finished(&self) -> bool {
-        let core = self.core.lock();
-        !core.engine.has_orphans()
+        let mut core = self.core.lock();
+        if core.engine.has_orphans() {
+            return false;
+        }
+        core.engine.release_leases(self.now());
+        core.settle(self.now());
+        !core.engine.is_releasing()
     }
 
     /// Ends the stack: resets what is left, and gives the links back.
@@ -526,62 +489,6 @@ impl Drop for Shared {
 impl Core {
     pub(super) fn context(&mut self, now: Instant) -> Context<'_> {
         Context { engine: &mut self.engine, now, restarts: true, attachments: &mut self.attachments }
-    }
-
-    /// Takes in up to a batch of frames from each link. Says whether there were any.
-    pub(super) fn ingress(&mut self, now: Instant) -> bool {
-        let mut any = false;
-        for index in 0..self.links.len() {
-            let Some(link) = &mut self.links[index] else { continue };
-            let interface = InterfaceId::new(u32::try_from(index).unwrap_or(u32::MAX));
-            let mut taken = 0;
-            for _ in 0..INGRESS_BATCH {
-                match link.receive() {
-                    Ok(Some(frame)) => {
-                        any = true;
-                        let len = frame.len();
-                        let lone = self.lone && len <= LONE_FRAME;
-                        let overflows = self.engine.counters().udp_overflows;
-                        self.engine.handle_frame(now, interface, frame);
-                        taken += 1;
-                        // In an exchange of small messages the next look would find nothing.
-                        if lone && self.engine.has_event() {
-                            break;
-                        }
-                        // The next ones would find no room either, before somebody has received.
-                        if len > LONE_FRAME && self.engine.counters().udp_overflows > overflows {
-                            self.spilled += len;
-                            break;
-                        }
-                    }
-                    Ok(None) => break,
-                    Err(_) => {
-                        // The device is gone; its descriptor would poll ready for ever.
-                        let _ = epoll::delete(&self.attachments, link.as_fd());
-                        self.engine.lose_link(interface);
-                        break;
-                    }
-                }
-            }
-            if taken > 0 {
-                self.lone = taken == 1;
-            }
-        }
-        any
-    }
-
-    /// Whether an in-process link has something, without a system call.
-    pub(super) fn links_pending(&self) -> bool {
-        self.links.iter().flatten().any(|link| link.pending() == Some(true))
-    }
-
-    /// Arms every link for sleeping. False if one has something already.
-    pub(super) fn arm_links(&mut self) -> bool {
-        let mut quiet = true;
-        for link in self.links.iter_mut().flatten() {
-            quiet &= link.arm();
-        }
-        quiet
     }
 
     /// Notes events of the stack's epoll. Says whether there were any.

@@ -6,6 +6,7 @@ pub(crate) mod core;
 mod driver;
 mod follower;
 mod leader;
+mod links;
 mod runtime;
 mod signals;
 mod watch;

@@ -80,6 +80,8 @@ pub(crate) struct Address {
     /// When somebody else's claim was last answered (RFC 5227 section 2.4).
     pub(crate) defended: Option<Instant>,
     on_link: bool,
+    /// The broadcast address of its network, where a server has said another than the last one.
+    pub(crate) broadcast: Option<Ipv4Addr>,
 }
 
 impl Address {
@@ -95,7 +97,13 @@ impl Address {
             duplicate: false,
             defended: None,
             on_link: true,
+            broadcast: None,
         }
+    }
+
+    /// The broadcast address of its network, if that has one.
+    pub(crate) fn broadcast(&self) -> Option<Ipv4Addr> {
+        self.broadcast.or_else(|| self.cidr.broadcast())
     }
 
     pub(crate) const fn ip(&self) -> IpAddr {

@@ -296,6 +296,7 @@ impl Engine {
         endpoint.bound = Some((local, port));
         endpoint.role = Role::Connection(Box::new(connection));
         self.connections.insert(tuple, id);
+        self.counters.tcp_active_opens += 1;
         self.want_transmit(id);
         Err(Error::InProgress)
     }

@@ -1,12 +1,12 @@
 //! Interfaces and routes, added and removed while connections run.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use super::Engine;
 use super::address::Assignment;
 use super::endpoint::{EndpointId, Family, Kind};
-use super::interface::{Interface, InterfaceSettings, LOOPBACK, link_local};
+use super::interface::{Interface, InterfaceSettings, LOOPBACK, is_link_local, link_local};
 use crate::engine::address::Origin;
 use crate::error::Error;
 use crate::net::cidr::Cidr;
@@ -54,6 +54,20 @@ impl Engine {
         each_once(self.resolvers.0.values().flat_map(|(servers, _)| servers))
     }
 
+    /// The same with a port, and where the address means something on the interface only from which it came, with that
+    /// (RFC 4007 section 6; RFC 8106 section 5.1 allows link-local ones).
+    #[must_use]
+    pub fn learned_nameserver_addresses(&self, port: u16) -> Vec<SocketAddr> {
+        let scoped = |interface: InterfaceId, address: IpAddr| match address {
+            IpAddr::V6(v6) if is_link_local(address) => SocketAddrV6::new(v6, port, 0, interface.0).into(),
+            _ => SocketAddr::new(address, port),
+        };
+        let all = self.resolvers.0.iter().flat_map(|(&(interface, _), (servers, _))| {
+            servers.iter().map(move |server| scoped(interface, *server))
+        });
+        each_once(all.collect::<Vec<_>>().iter())
+    }
+
     /// Search domains that the network told of, each once.
     #[must_use]
     pub fn learned_domains(&self) -> Vec<String> {
@@ -92,6 +106,7 @@ impl Engine {
         known.discovery = None;
         known.leased4 = None;
         known.leased6 = None;
+        known.returned6 = None;
         known.neighbours = NeighbourTable::new();
         self.routes.remove_interface(interface);
         self.resolvers.0.retain(|(from, _), _| *from != interface);

@@ -52,6 +52,8 @@ pub struct Counters {
     pub icmp_out: IcmpCounters,
     /// Errors that were not sent because there were too many (`OutRateLimitGlobal` of Linux).
     pub icmp_limited: u64,
+    /// Those that one host had too many of (`OutRateLimitHost` of Linux).
+    pub icmp_limited_host: u64,
     /// Fragments received (`ReasmReqds` of RFC 4293).
     pub reassembly_requests: u64,
     /// Datagrams put together from fragments (`ReasmOKs`).
@@ -70,6 +72,14 @@ pub struct Counters {
     pub group_queries_in: u64,
     /// Reports of such memberships sent.
     pub group_reports_out: u64,
+    /// Connections that were asked for from here (`ActiveOpens` of RFC 4022).
+    pub tcp_active_opens: u64,
+    /// Connections that a peer asked for and that were established (`PassiveOpens`).
+    pub tcp_passive_opens: u64,
+    /// Handshakes that came to nothing (`AttemptFails`).
+    pub tcp_attempt_fails: u64,
+    /// Connections that ended without being closed in order (`EstabResets`).
+    pub tcp_established_resets: u64,
     /// TCP segments received.
     pub tcp_in: u64,
     /// TCP segments that contradict themselves, or have a wrong checksum (`InErrs` of RFC 4022).
@@ -82,7 +92,7 @@ pub struct Counters {
     pub tcp_sent_again: u64,
     /// Timeouts of data that was not acknowledged.
     pub tcp_timeouts: u64,
-    /// Connections refused with a reset, or reset segments sent for unknown connections.
+    /// Segments sent with the RST flag: of connections, or because there was none (`OutRsts`).
     pub tcp_resets_out: u64,
     /// SYNs dropped because a queue of connections to be accepted was full.
     pub listen_overflows: u64,

@@ -19,9 +19,13 @@ use crate::time::Instant;
 impl Engine {
     /// Whether packets for others are forwarded, off unless this says otherwise: `net.ipv4.ip_forward` and
     /// `net.ipv6.conf.all.forwarding` of Linux in one. A router follows no redirects (RFC 1122 section 3.2.2.2 is about
-    /// hosts), and says what it is in its neighbour advertisements (RFC 4861 section 4.4).
+    /// hosts) and configures itself from no advertisement unless it is [told to](Self::learn_as_router); it says what it is
+    /// in its neighbour advertisements (RFC 4861 section 4.4).
     pub fn set_forwarding(&mut self, on: bool) {
-        self.forwarding = on;
+        if self.forwarding != on {
+            self.forwarding = on;
+            self.role_changed();
+        }
         self.redirects.clear();
         self.routes_version += 1;
         // A router is a member of the groups of routers.
@@ -39,6 +43,7 @@ impl Engine {
         let Some(destination) = transit::destination(frame) else { return false };
         is_forwardable(destination)
             && !is_link_local(destination)
+            && !self.is_anycast(destination)
             // Those that are still being tested are nobody else's, either.
             && !self.interfaces.iter().any(|own| own.addresses.iter().any(|own| own.ip() == destination))
             // RFC 2644: a broadcast on a network of ours is for nobody who is not on it.

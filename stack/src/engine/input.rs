@@ -104,6 +104,9 @@ impl Engine {
             return;
         }
         let to_one = unicast && self.is_local(packet.destination);
+        // As Linux counts it: a fragment that came, and all that was wanted.
+        self.counters.reassembly_requests += u64::from(packet.atomic);
+        self.counters.reassembly_oks += u64::from(packet.atomic);
         match packet.part {
             Some(part) => self.handle_fragment(now, interface, &packet, part, frame, to_one),
             None => self.dispatch(now, interface, &packet, frame, to_one, sender),
@@ -198,7 +201,7 @@ impl Engine {
                 self.hears_group(interface, destination, packet.source, packet.protocol)
             }
             IpAddr::V4(destination) if own.is_broadcast(destination) => true,
-            destination => self.is_local(destination),
+            destination => self.is_local(destination) || self.is_anycast(destination),
         }
     }
 

@@ -1,6 +1,7 @@
 //! An interface of a stack: addresses, MTU and neighbours. The loopback interface is number 0.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU8;
 
 use super::address::{Address, Origin};
 use crate::dhcp::{Leased4, Leased6};
@@ -61,13 +62,19 @@ pub(crate) struct Interface {
     pub(crate) testing: Testing,
     /// What routers say of packets of IPv6 (RFC 4861 section 4.6.4).
     pub(crate) mtu_v6: Option<u16>,
+    /// The hop limit of packets of IPv6, if they say one.
+    pub(crate) hop_limit: Option<NonZeroU8>,
     /// While it learns from routers.
     pub(crate) discovery: Option<Box<Discovery>>,
     /// Whether DHCPv6 is asked when routers say that there is a server.
     pub(crate) follows: bool,
+    /// Whether it learns from routers while the stack is one, too.
+    pub(crate) learns_as_router: bool,
     /// While it has a lease, or asks for one.
     pub(crate) leased4: Option<Box<Leased4>>,
     pub(crate) leased6: Option<Box<Leased6>>,
+    /// While a lease is being given back.
+    pub(crate) returned6: Option<Box<Leased6>>,
     /// Whether it was taken from the stack: it only keeps its number from being given again.
     pub(crate) removed: bool,
     pub(crate) neighbours: NeighbourTable,
@@ -89,10 +96,13 @@ impl Interface {
             address_deadline: None,
             testing: Testing::Off,
             mtu_v6: None,
+            hop_limit: None,
             discovery: None,
             follows: false,
+            learns_as_router: false,
             leased4: None,
             leased6: None,
+            returned6: None,
             removed: false,
             neighbours: NeighbourTable::new(),
         }
@@ -137,7 +147,7 @@ impl Interface {
 
     /// Whether `address` is the broadcast address of one of our networks, or the limited one.
     pub(crate) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
-        address.is_broadcast() || self.addresses.iter().any(|own| own.cidr.broadcast() == Some(address))
+        address.is_broadcast() || self.addresses.iter().any(|own| own.broadcast() == Some(address))
     }
 
     /// Whether the group is one that every host hears (RFC 1112 section 7.2, RFC 4291 section 2.8).

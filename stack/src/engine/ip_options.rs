@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::net::ip::{self, Marks};
+use crate::net::ip::Marks;
 use crate::net::route::InterfaceId;
 
 /// Switches and numbers of IP; a part of [`Options`](crate::Options).
@@ -115,12 +115,12 @@ impl MtuDiscovery {
 }
 
 impl IpOptions {
-    /// What the headers of packets to `destination` say.
-    pub(crate) fn marks(&self, destination: IpAddr) -> Marks {
+    /// What the headers of packets to `destination` say, with `usual` hops where nothing was set.
+    pub(crate) fn marks(&self, destination: IpAddr, usual: u8) -> Marks {
         // As Linux: these numbers are for one host; a group has one of its own.
-        let (set, tos, usual) = match destination {
-            IpAddr::V4(_) => (self.ttl, self.tos, ip::DEFAULT_TTL),
-            IpAddr::V6(_) => (self.hop_limit, self.traffic_class, ip::DEFAULT_TTL),
+        let (set, tos) = match destination {
+            IpAddr::V4(_) => (self.ttl, self.tos),
+            IpAddr::V6(_) => (self.hop_limit, self.traffic_class),
         };
         let ttl = set.filter(|_| !destination.is_multicast()).unwrap_or(usual);
         let may_be_cut = self.discovery(destination).may_be_cut();
@@ -128,9 +128,9 @@ impl IpOptions {
     }
 
     /// The same for a segment of TCP, whose bits of ECN are its own (RFC 3168 section 6.1).
-    pub(crate) fn segment_marks(&self, destination: IpAddr) -> Marks {
+    pub(crate) fn segment_marks(&self, destination: IpAddr, usual: u8) -> Marks {
         const ECN: u8 = 0b11;
-        let marks = self.marks(destination);
+        let marks = self.marks(destination, usual);
         Marks { tos: marks.tos & !ECN, may_be_cut: false, ..marks }
     }
 

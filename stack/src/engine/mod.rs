@@ -5,6 +5,7 @@
 //! changed out of [`Engine::poll_event`], and [`Engine::poll_timeout`] says when time matters next.
 
 pub(crate) mod address;
+mod anycast;
 pub(crate) mod calls;
 pub(crate) mod configuration;
 pub(crate) mod counters;
@@ -104,7 +105,7 @@ pub struct Engine {
     /// Frames from this stack to itself.
     pub(crate) local: VecDeque<Frame>,
     pub(crate) events: VecDeque<EndpointId>,
-    pub(crate) icmp_limit: crate::net::icmp_error::RateLimit,
+    pub(crate) icmp_limit: crate::net::icmp_limit::Limits,
     /// IPv4, IPv6.
     reassembly: [Reassembly; 2],
     identifications: Identifications,
@@ -193,7 +194,7 @@ impl Engine {
             out: VecDeque::new(),
             local: VecDeque::new(),
             events: VecDeque::new(),
-            icmp_limit: crate::net::icmp_error::RateLimit::default(),
+            icmp_limit: crate::net::icmp_limit::Limits::default(),
             reassembly: [reassembly::LIFETIME_V4, reassembly::LIFETIME_V6].map(Reassembly::new),
             identifications: Identifications::default(),
             forwarding: false,

@@ -186,7 +186,7 @@ impl Engine {
 }
 
 /// The ports of a packet of ours that was reported, own and peer's; the identifier of an echo is its own.
-fn ports(sent: &Packet, transport: &[u8]) -> Option<(u16, u16)> {
+pub(crate) fn ports(sent: &Packet, transport: &[u8]) -> Option<(u16, u16)> {
     let half = |at: usize| Some(u16::from_be_bytes(*transport.get(at..)?.first_chunk()?));
     match sent.protocol {
         checksum::TCP | checksum::UDP => Some((half(0)?, half(2)?)),

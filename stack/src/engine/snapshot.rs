@@ -5,7 +5,7 @@
 mod counters;
 mod print;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub use super::address::{Origin, Standing};
@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub routes: Vec<Route>,
     /// Who is known on the links, by interface and address. As `ip neighbour`.
     pub neighbours: Vec<Neighbour>,
+    /// The groups of which somebody is a member, by interface and group. As `ip maddress`.
+    pub groups: Vec<Group>,
     /// Sockets, connections that outlive theirs, and what is left of connections; by kind and addresses. As `ss -tuain`.
     pub sockets: Vec<Socket>,
     /// What was counted since the stack was made. As `/proc/net/snmp`.
@@ -73,6 +75,8 @@ pub struct Address {
     pub interface: InterfaceId,
     /// The address and the length of its prefix.
     pub cidr: Cidr,
+    /// The broadcast address of its network (`brd`), if that has one.
+    pub broadcast: Option<Ipv4Addr>,
     /// Who gave it.
     pub origin: Origin,
     /// What it may be used for.
@@ -111,10 +115,22 @@ pub struct Neighbour {
     pub address: IpAddr,
     /// Its link-layer address, unless it is being asked for.
     pub mac: Option<Mac>,
-    /// Its state by RFC 4861 section 7.3.2, for ARP, too. One that does not answer (FAILED) is forgotten at once.
+    /// Its state by RFC 4861 section 7.3.2, for ARP, too. One that does not answer is shown (FAILED) for a minute.
     pub state: neighbour::State,
     /// Frames that wait for it.
     pub waiting: usize,
+}
+
+/// A group that is heard on an interface, as ip-maddress(8) shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct Group {
+    /// The interface on which it is heard.
+    pub interface: InterfaceId,
+    /// Its address.
+    pub group: IpAddr,
+    /// How many are members: endpoints, and the stack itself.
+    pub users: usize,
 }
 
 /// A socket, or what is left of one, as ss(8) shows it.
@@ -264,6 +280,7 @@ impl Engine {
                     known.addresses.iter().map(move |address| Address {
                         interface: index,
                         cidr: address.cidr,
+                        broadcast: address.broadcast(),
                         origin: address.origin,
                         standing: address.standing(),
                         preferred_for: address.preferred_until.map(|until| until - now),
@@ -273,6 +290,7 @@ impl Engine {
                 .collect(),
             routes: self.shown_routes().collect(),
             neighbours: self.shown_neighbours(now),
+            groups: self.numbered().flat_map(|(index, _)| self.shown_groups(index)).collect(),
             sockets: Vec::new(),
             counters: self.counters,
         }

@@ -36,15 +36,27 @@ impl Tap {
     /// `ENODEV` when there is none, `EPERM` when it belongs to another user, `EBUSY` when another program
     /// has it open, `EINVAL` when it is another kind of device, and what opening `/dev/net/tun` gives.
     pub fn open(name: &str, create: bool) -> Result<Self, SetupError> {
+        Self::open_with(name, create, Offload::SegmentsAndDatagrams)
+    }
+
+    /// The same as a kernel before Linux 6.2 has it: without super-frames of UDP.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_without_datagrams(name: &str, create: bool) -> Result<Self, SetupError> {
+        Self::open_with(name, create, Offload::Segments)
+    }
+
+    fn open_with(name: &str, create: bool, wanted: Offload) -> Result<Self, SetupError> {
         let fd = tun_device::control(name)?;
         tun_device::check_exists(name, create)?;
         sys::tun::attach_tap(fd.as_fd(), name).map_err(|source| tun_device::open_error(name, source))?;
         let takes_datagrams = sys::tun::set_header_len(fd.as_fd(), HEADER_LEN)
-            .and_then(|()| match sys::tun::set_offload(fd.as_fd(), Offload::SegmentsAndDatagrams) {
+            .and_then(|()| match sys::tun::set_offload(fd.as_fd(), wanted) {
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                     sys::tun::set_offload(fd.as_fd(), Offload::Segments).map(|()| false)
                 }
-                result => result.map(|()| true),
+                result => result.map(|()| wanted == Offload::SegmentsAndDatagrams),
             })
             .map_err(|source| SetupError::Link {
                 what: format!("tap {name:?}"),

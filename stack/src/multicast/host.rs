@@ -141,6 +141,14 @@ impl Host {
         }
     }
 
+    /// What was wanted is not wanted any more, and nobody has been told of it.
+    pub(crate) fn retract(&mut self, address: IpAddr) {
+        self.groups.remove(&address);
+        if self.groups.is_empty() {
+            self.changes_at = None;
+        }
+    }
+
     /// Says again what the interface wants: what was said went unheard.
     pub(crate) fn restate(&mut self, now: Instant) {
         let version = self.version(now);

@@ -47,7 +47,7 @@ pub(crate) struct Multicast {
     /// Whether nobody is told of them.
     silent: bool,
     /// The last time that is known, for calls that come without one.
-    pub(super) clock: Instant,
+    pub(crate) clock: Instant,
     /// Copies of what endpoints sent to groups, for the members of this stack.
     pub(crate) looped: VecDeque<(InterfaceId, Frame)>,
 }
@@ -80,6 +80,14 @@ impl Multicast {
     /// When [`Engine::continue_multicast`] is due.
     pub(crate) const fn poll_timeout(&self) -> Option<Instant> {
         self.deadline
+    }
+
+    /// The groups of which somebody on an interface is a member, the stack itself or so many endpoints.
+    pub(super) fn heard_on(&self, interface: InterfaceId) -> impl Iterator<Item = (IpAddr, usize)> {
+        let own = self.links.get(interface.0 as usize).into_iter().flat_map(|link| &link.own);
+        let of_endpoints = self.members.iter().filter(move |((known, _), _)| *known == interface);
+        let of_endpoints = of_endpoints.map(|((_, group), ids)| (*group, ids.len()));
+        own.map(|group| (*group, 1)).chain(of_endpoints)
     }
 
     fn memberships(&self, id: EndpointId) -> &[Membership] {
@@ -270,13 +278,22 @@ impl Engine {
             return;
         };
         let mut own = BTreeSet::new();
+        // RFC 4862 section 5.4.2: hosts that start together do not say together that they are members, either. What was said
+        // is not taken back when an address is tested again.
+        let links = &self.multicast.links;
+        let said = links.get(interface.0 as usize).filter(|_| self.multicast.clock > Instant::ZERO);
         for address in known.addresses.iter().filter(|address| !address.duplicate) {
+            let delayed = address.test.is_some_and(|test| test.is_delayed());
             if let IpAddr::V6(address) = address.ip() {
-                own.insert(IpAddr::V6(solicited_node(address)));
+                let group = IpAddr::V6(solicited_node(address));
+                if !delayed || said.is_some_and(|link| link.own.contains(&group)) {
+                    own.insert(group);
+                }
             }
         }
         if self.forwarding && !known.removed {
             own.extend(all_routers());
+            own.extend(known.anycast().map(solicited_node).map(IpAddr::V6));
         }
         let link = self.multicast.link_mut(interface);
         let before = std::mem::replace(&mut link.own, own);
@@ -312,7 +329,14 @@ impl Engine {
             return;
         }
         let filter = self.multicast.filter(interface, group);
-        self.multicast.link_mut(interface).hosts[usize::from(group.is_ipv6())].set(now, group, filter);
+        // While a stack is set up nobody is told anything.
+        let unsaid = self.multicast.clock == Instant::ZERO && filter.is_nothing();
+        let host = &mut self.multicast.link_mut(interface).hosts[usize::from(group.is_ipv6())];
+        if unsaid {
+            host.retract(group);
+        } else {
+            host.set(now, group, filter);
+        }
     }
 
     /// The interface that has an address.

@@ -8,6 +8,7 @@ mod membership;
 pub(crate) mod mld;
 mod record;
 pub(crate) mod sending;
+mod shown;
 
 pub use self::filter::SourceChange;
 pub(crate) use self::igmp::PROTOCOL as IGMP;

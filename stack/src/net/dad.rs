@@ -41,6 +41,8 @@ pub(crate) struct Test {
     next: Instant,
     v4: bool,
     strict: bool,
+    /// It has not begun.
+    delayed: bool,
     /// Spreads the times, so that hosts that start together do not ask together.
     draw: u64,
 }
@@ -76,7 +78,7 @@ impl Test {
         // RFC 5227 section 2.1.1 (PROBE_WAIT), RFC 4862 section 5.4.2 (MAX_RTR_SOLICITATION_DELAY); RFC 4429 section 3.3:
         // an optimistic one asks at once.
         let delay = if strict { spread(draw, Duration::ZERO, PROBE_WAIT) } else { Duration::ZERO };
-        Self { step, next: now + delay, v4, strict, draw }
+        Self { step, next: now + delay, v4, strict, delayed: !delay.is_zero(), draw }
     }
 
     pub(crate) const fn is_tentative(&self) -> bool {
@@ -87,15 +89,21 @@ impl Test {
         !self.strict && matches!(self.step, Step::Probe(_) | Step::Wait)
     }
 
+    /// Whether it has not begun, because it waits for a while first.
+    pub(crate) const fn is_delayed(&self) -> bool {
+        self.delayed
+    }
+
     pub(crate) const fn next(&self) -> Instant {
         self.next
     }
 
-    /// What is due at `now`, if anything is.
-    fn advance(&mut self, now: Instant) -> Option<Task> {
+    /// What is due at `now`, if anything is. `wait`: how long an answer of a neighbour is waited for.
+    fn advance(&mut self, now: Instant, wait: Duration) -> Option<Task> {
         if now < self.next {
             return None;
         }
+        self.delayed = false;
         match self.step {
             Step::Probe(left) => {
                 let last = left <= 1;
@@ -105,7 +113,8 @@ impl Test {
                     + match (self.v4, last) {
                         (true, false) => spread(self.draw, PROBE_MIN, PROBE_MAX),
                         (true, true) => ANNOUNCE_WAIT,
-                        (false, _) => RETRANS_TIMER,
+                        // RFC 4862 section 5.1: RetransTimer.
+                        (false, _) => wait,
                     };
                 Some(Task::Probe)
             }
@@ -183,10 +192,16 @@ impl Engine {
             }
             let interface = InterfaceId(u32::try_from(index).unwrap_or(u32::MAX));
             for at in 0..self.interfaces[index].addresses.len() {
-                let address = &mut self.interfaces[index].addresses[at];
+                let own = &mut self.interfaces[index];
+                let address = &mut own.addresses[at];
                 let ip = address.ip();
-                match address.test.as_mut().and_then(|test| test.advance(now)) {
-                    Some(Task::Probe) => self.probe(now, interface, ip),
+                let wait = own.neighbours.retransmission_time(ip);
+                match address.test.as_mut().and_then(|test| test.advance(now, wait)) {
+                    Some(Task::Probe) => {
+                        // RFC 4862 section 5.4.2: who asks is a member of the group of those who are asked.
+                        self.own_groups_changed(now, interface);
+                        self.probe(now, interface, ip);
+                    }
                     Some(Task::Announce) => self.announce_address(now, interface, ip),
                     Some(Task::Finish) => address.test = None,
                     None => {}
@@ -271,5 +286,3 @@ const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(2);
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 /// RFC 4862 section 5.1.
 const DUP_ADDR_DETECT_TRANSMITS: u8 = 1;
-/// RFC 4861 section 10.
-const RETRANS_TIMER: Duration = Duration::from_secs(1);

@@ -52,6 +52,8 @@ pub(crate) struct Chain {
     pub(crate) offset: usize,
     /// `Some` if it is a fragment of a datagram.
     pub(crate) part: Option<Part>,
+    /// Whether there is the header of a fragment that is the whole (RFC 6946).
+    pub(crate) atomic: bool,
 }
 
 /// Walks over the headers of `packet`, which starts at its IPv6 header and has all of it.
@@ -61,6 +63,7 @@ pub(crate) fn walk(packet: &[u8]) -> Result<Chain, Fault> {
         named_at: V6_NEXT_HEADER,
         offset: V6_HEADER_LEN,
         part: None,
+        atomic: false,
     };
     for _ in 0..=MOST {
         let at = chain.offset;
@@ -71,11 +74,12 @@ pub(crate) fn walk(packet: &[u8]) -> Result<Chain, Fault> {
             ROUTING => routing(packet, at)?,
             FRAGMENT => {
                 chain.part = fragment(packet, at, chain.named_at)?;
+                chain.atomic |= chain.part.is_none();
                 FRAGMENT_LEN
             }
             _ => return Ok(chain),
         };
-        chain = Chain { protocol: packet[at], named_at: at, offset: at + len, part: chain.part };
+        chain = Chain { protocol: packet[at], named_at: at, offset: at + len, ..chain };
         // What follows in a fragment is not its own: it may be the middle of anything.
         if chain.part.is_some() {
             return Ok(chain);

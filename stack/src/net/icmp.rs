@@ -14,7 +14,7 @@ use crate::multicast::mld;
 use crate::time::Instant;
 
 /// Message types of ICMP for IPv4 (RFC 792).
-const ECHO_REPLY: u8 = 0;
+pub(super) const ECHO_REPLY: u8 = 0;
 pub(crate) const UNREACHABLE: u8 = 3;
 pub(super) const REDIRECT: u8 = 5;
 const ECHO_REQUEST: u8 = 8;
@@ -92,8 +92,10 @@ impl Engine {
         }
         self.counters.icmp_in.count_kind(true, message[0]);
         match *message {
-            // RFC 4443 section 4.2: an echo request to a group is answered from our own address.
-            [V6_ECHO_REQUEST, 0, ..] if to_one || packet.destination.is_multicast() => {
+            // RFC 4443 section 4.2: an echo request to a group, or to any router, is answered from our own address.
+            [V6_ECHO_REQUEST, 0, ..]
+                if to_one || packet.destination.is_multicast() || self.is_anycast(packet.destination) =>
+            {
                 self.answer_echo(now, interface, packet, message, V6_ECHO_REPLY);
             }
             [V6_ECHO_REPLY, 0, _, _, i0, i1, ..] => {
@@ -155,7 +157,8 @@ impl Engine {
             message.copy_from_slice(request);
             message[0] = reply;
         };
-        let packet = Outgoing { hop, source, destination: packet.source, protocol, ttl: ip::DEFAULT_TTL };
+        let ttl = self.usual_hops(hop);
+        let packet = Outgoing { hop, source, destination: packet.source, protocol, ttl };
         self.send_packet(now, packet, request.len(), fill);
     }
 
@@ -249,6 +252,7 @@ pub(super) fn parse_quoted(quoted: &[u8]) -> Option<(Packet, &[u8])> {
         end: ethernet::HEADER_LEN + quoted.len(),
         named_at: ip::V6_NEXT_HEADER,
         part: None,
+        atomic: false,
     };
     Some((packet, transport))
 }

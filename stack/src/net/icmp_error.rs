@@ -1,7 +1,6 @@
 //! The ICMP errors that we send: RFC 792, RFC 1122 section 3.2.2, RFC 4443.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
 
 use super::checksum;
 use super::extension::{self, Problem};
@@ -9,10 +8,12 @@ use super::icmp::{
     HEADER_LEN, REDIRECT, TIME_EXCEEDED, UNREACHABLE, V6_PARAMETER_PROBLEM, V6_TIME_EXCEEDED, V6_TOO_BIG,
     V6_UNREACHABLE,
 };
+use super::icmp_limit::Refusal;
 use super::ip::{self, Packet};
 use super::ndp;
 use super::route::InterfaceId;
 use crate::engine::Engine;
+use crate::engine::interface::LOOPBACK;
 use crate::engine::output::Outgoing;
 use crate::time::Instant;
 
@@ -77,41 +78,6 @@ impl Complaint {
     }
 }
 
-/// Limits the errors that are sent (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)): a token bucket.
-#[derive(Debug)]
-pub(crate) struct RateLimit {
-    tokens: u32,
-    filled: Instant,
-}
-
-impl RateLimit {
-    /// As Linux: `icmp_msgs_per_sec` and `icmp_msgs_burst`.
-    const PER_SECOND: u32 = 1000;
-    const BURST: u32 = 50;
-
-    /// Whether one more may be sent.
-    pub(super) fn allow(&mut self, now: Instant) -> bool {
-        let step = Duration::from_secs(1) / Self::PER_SECOND;
-        let steps = (now - self.filled).as_nanos() / step.as_nanos();
-        if steps > 0 {
-            self.filled = now;
-            self.tokens =
-                Self::BURST.min(self.tokens.saturating_add(u32::try_from(steps).unwrap_or(u32::MAX)));
-        }
-        self.tokens = match self.tokens.checked_sub(1) {
-            Some(left) => left,
-            None => return false,
-        };
-        true
-    }
-}
-
-impl Default for RateLimit {
-    fn default() -> Self {
-        Self { tokens: Self::BURST, filled: Instant::ZERO }
-    }
-}
-
 impl Engine {
     /// Tells the sender of a packet what is wrong with it, but never of an error (RFC 1122 section 3.2.2, RFC 4443
     /// section 2.4 (e)). That it was not to many the caller knows.
@@ -127,11 +93,20 @@ impl Engine {
         if packet.source.is_unspecified() || is_error(arrived) {
             return;
         }
-        if !self.icmp_limit.allow(now) {
-            self.counters.icmp_limited += 1;
-            return;
-        }
         let Ok(hop) = self.route_back(interface, packet.source) else { return };
+        // As Linux: without those who find out about a path it goes on as before, and this host does not flood itself.
+        let limited = match complaint {
+            Complaint::TooLong(_) | Complaint::Redirect(_) => {
+                self.icmp_limit.allow(now).then_some(()).ok_or(Refusal::All)
+            }
+            _ if hop.interface == LOOPBACK => Ok(()),
+            _ => self.icmp_limit.allow_to(now, packet.source),
+        };
+        match limited {
+            Ok(()) => {}
+            Err(Refusal::All) => return self.counters.icmp_limited += 1,
+            Err(Refusal::Host) => return self.counters.icmp_limited_host += 1,
+        }
         let (kind, code, word) = complaint.message(packet);
         let (protocol, most) = match packet.source {
             IpAddr::V4(_) => (checksum::ICMP, MOST_V4),
@@ -146,7 +121,8 @@ impl Engine {
         };
         let len = HEADER_LEN + quoted.len();
         let source = if self.is_local(packet.destination) { packet.destination } else { hop.source };
-        let outgoing = Outgoing { hop, source, destination: packet.source, protocol, ttl: ip::DEFAULT_TTL };
+        let ttl = self.usual_hops(hop);
+        let outgoing = Outgoing { hop, source, destination: packet.source, protocol, ttl };
         self.send_packet(now, outgoing, len, fill);
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Packet {
     pub(crate) named_at: usize,
     /// `Some` makes it a fragment, whose payload is a part of the datagram's.
     pub(crate) part: Option<Part>,
+    /// Whether it has the header of a fragment, being whole (RFC 6946).
+    pub(crate) atomic: bool,
 }
 
 /// Which part of a datagram a fragment is.
@@ -114,6 +116,7 @@ impl Packet {
             end: header + total_len,
             named_at: V4_PROTOCOL.into(),
             part,
+            atomic: false,
         })
     }
 
@@ -152,6 +155,7 @@ impl Packet {
             end: header + end,
             named_at: V6_NEXT_HEADER,
             part: None,
+            atomic: false,
         })
     }
 
@@ -164,6 +168,7 @@ impl Packet {
                 packet.payload = packet.header + chain.offset;
                 packet.named_at = chain.named_at;
                 packet.part = chain.part;
+                packet.atomic = chain.atomic;
                 Ok(packet)
             }
             Err(Fault::Header) => Err(Malformed::Header),

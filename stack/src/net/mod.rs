@@ -8,6 +8,7 @@ pub(crate) mod ethernet;
 pub(crate) mod extension;
 pub(crate) mod icmp;
 pub(crate) mod icmp_error;
+pub(crate) mod icmp_limit;
 pub(crate) mod identification;
 pub(crate) mod ip;
 pub mod mac;

@@ -109,7 +109,10 @@ impl Engine {
         if probe && self.is_claimed(now, interface, target.into(), claimer, true) {
             return;
         }
-        if !self.interfaces[interface.0 as usize].has(target.into()) {
+        let own = &self.interfaces[interface.0 as usize];
+        // RFC 4861 section 7.2.7: of an address that others have, too, none of the answers overrides another.
+        let anycast = !own.has(target.into()) && self.forwarding && own.anycast().any(|any| any == target);
+        if !anycast && !own.has(target.into()) {
             return;
         }
         if let Some(mac) = mac
@@ -119,9 +122,10 @@ impl Engine {
         }
         let to = if probe { ALL_NODES } else { source };
         // Section 7.2.4; RFC 4429 section 3.3: what is still being tested overrides nobody.
-        let override_ = if self.is_optimistic(interface, target.into()) { 0 } else { OVERRIDE };
+        let override_ = if anycast || self.is_optimistic(interface, target.into()) { 0 } else { OVERRIDE };
         let flags = if probe { override_ } else { SOLICITED | override_ };
-        let hop = Hop { interface, next: to.into(), source: target.into() };
+        let from = self.interfaces[interface.0 as usize].source_for(to.into(), to.into()).filter(|_| anycast);
+        let hop = Hop { interface, next: to.into(), source: from.unwrap_or_else(|| target.into()) };
         if probe || !claimer.is_unicast() {
             self.send_ndp(now, hop, to, ADVERTISEMENT, flags, target);
             return;

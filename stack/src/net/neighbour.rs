@@ -8,6 +8,7 @@
 //! are kept apart from those we send to, and never displace one of them.
 
 mod entry;
+mod failed;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,8 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use self::entry::{Binding, DELAY_FIRST_PROBE_TIME, Entry, Expiry, Reachability};
+use self::entry::{Binding, DELAY_FIRST_PROBE_TIME, Entry, Expiry, RETRANS_TIMER, Reachability};
+use self::failed::Failed;
 use super::mac::Mac;
 use crate::link::Frame;
 use crate::time::Instant;
@@ -36,6 +38,9 @@ pub struct NeighbourTable {
     permanent: usize,
     next_serial: u64,
     reachable_time: Duration,
+    /// Of IPv6; routers say nothing of ARP.
+    retransmission_time: Duration,
+    failed: Failed,
     dropped: u64,
     /// Bytes of frame buffers that wait, for all neighbours together.
     waiting: usize,
@@ -107,6 +112,8 @@ pub enum State {
     Probe,
     /// Set by the user.
     Permanent,
+    /// It did not answer, within the last minute; not of the RFC, but of ip-neighbour(8).
+    Failed,
 }
 
 /// One neighbour, for display.
@@ -143,6 +150,8 @@ impl NeighbourTable {
             permanent: 0,
             next_serial: 0,
             reachable_time: REACHABLE_TIME,
+            retransmission_time: RETRANS_TIMER,
+            failed: Failed::default(),
             dropped: 0,
             waiting: 0,
         }
@@ -155,6 +164,24 @@ impl NeighbourTable {
         self.reachable_time = reachable_time;
     }
 
+    /// How long an answer to a neighbour solicitation of IPv6 is waited for from now on, 1 s by default (RFC 4861 section
+    /// 6.3.2, RetransTimer).
+    pub const fn set_retransmission_time(&mut self, time: Duration) {
+        self.retransmission_time = time;
+    }
+
+    /// How long a neighbour counts as reachable.
+    #[must_use]
+    pub const fn reachable_time(&self) -> Duration {
+        self.reachable_time
+    }
+
+    /// How long an answer of `ip` is waited for.
+    #[must_use]
+    pub const fn retransmission_time(&self, ip: IpAddr) -> Duration {
+        if ip.is_ipv6() { self.retransmission_time } else { RETRANS_TIMER }
+    }
+
     /// Looks up the next hop `ip` for `frame`: one hash lookup if it is known.
     ///
     /// Of the frames that wait for one neighbour, the oldest go when there are more than 64, or more than
@@ -165,7 +192,7 @@ impl NeighbourTable {
         let Some(entry) = self.entries.get_mut(&ip) else {
             self.make_room(now, true);
             let serial = self.serial();
-            let entry = Entry::incomplete(serial, now, frame);
+            let entry = Entry::incomplete(serial, now + self.retransmission_time(ip), now, frame);
             self.waiting += entry.waiting_bytes();
             self.insert(ip, entry);
             self.shed();
@@ -263,12 +290,13 @@ impl NeighbourTable {
             && at <= now
         {
             self.timers.pop();
+            let wait = self.retransmission_time(ip);
             let Some(entry) = self.entries.get_mut(&ip) else { continue };
             if entry.deadline != Some(at) {
                 continue;
             }
             let waited = entry.waiting_bytes();
-            match entry.expire(now) {
+            match entry.expire(now + wait) {
                 Expiry::Solicit(target) => {
                     if let Some(deadline) = entry.deadline {
                         self.schedule(deadline, ip);
@@ -277,6 +305,7 @@ impl NeighbourTable {
                 }
                 Expiry::Failed(frames) => {
                     self.entries.remove(&ip);
+                    self.failed.note(now, ip);
                     self.waiting -= waited;
                     self.actions.push_back(Action::Failed { ip, frames: Vec::from(frames) });
                 }
@@ -314,7 +343,9 @@ impl NeighbourTable {
 
     /// The neighbours as they are at `now`, in no order.
     pub fn iter(&self, now: Instant) -> impl Iterator<Item = Neighbour> {
-        self.entries.iter().map(move |(&ip, entry)| entry.show(ip, now, self.reachable_time))
+        let failed = |ip| Neighbour { ip, mac: None, state: State::Failed, waiting: 0 };
+        let known = self.entries.iter().map(move |(&ip, entry)| entry.show(ip, now, self.reachable_time));
+        known.chain(self.failed.iter(now).map(failed))
     }
 
     fn serial(&mut self) -> u64 {
@@ -324,6 +355,7 @@ impl NeighbourTable {
 
     fn insert(&mut self, ip: IpAddr, entry: Entry) {
         let deadline = entry.deadline;
+        self.failed.forget(ip);
         self.entries.insert(ip, entry);
         if let Some(deadline) = deadline {
             self.schedule(deadline, ip);

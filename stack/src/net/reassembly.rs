@@ -6,10 +6,13 @@
 //! source costs nobody else more than one datagram, and one from many has to pass all that is kept before it costs
 //! what came lately.
 
+mod ecn;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use self::ecn::Codepoints;
 use super::checksum;
 use super::extension::FRAGMENT_LEN;
 use super::ip::{self, Packet, Part};
@@ -70,6 +73,7 @@ pub(crate) struct Datagram {
     end: usize,
     /// Whether `end` is that of the datagram.
     last_arrived: bool,
+    codepoints: Codepoints,
     cost: usize,
 }
 
@@ -217,6 +221,7 @@ impl Datagram {
             arrived: 0,
             end: 0,
             last_arrived: false,
+            codepoints: Codepoints::new(),
             cost: DATAGRAM_COST,
         }
     }
@@ -248,6 +253,7 @@ impl Datagram {
             return at == start && piece == data;
         }
         self.to_one &= fragment.to_one;
+        self.codepoints.note(ip::tos(frame));
         self.end = self.end.max(end);
         self.last_arrived |= !part.more;
         self.arrived += data.len();
@@ -264,9 +270,10 @@ impl Datagram {
         self.last_arrived && self.arrived == self.end
     }
 
-    /// Whether its length can be written into the header that its first fragment has.
+    /// Whether its length can be written into the header that its first fragment has, and its codepoint of ECN.
     fn fits(&self) -> bool {
-        self.first.as_ref().is_some_and(|(packet, _)| counted(packet) + self.end <= ip::MAX_LEN)
+        self.codepoints.mark().is_some()
+            && self.first.as_ref().is_some_and(|(packet, _)| counted(packet) + self.end <= ip::MAX_LEN)
     }
 
     /// The first fragment, in a frame, if it has arrived: what an error quotes.
@@ -281,7 +288,9 @@ impl Datagram {
     pub(crate) fn into_frame(self) -> Option<Frame> {
         let (packet, mut head) = self.first?;
         let header = packet.header;
+        let mark = self.codepoints.mark()?;
         if packet.source.is_ipv4() {
+            head[header + 1] |= mark;
             let len = u16::try_from(head.len() - header + self.end).ok()?;
             head[header + 2..header + 4].copy_from_slice(&len.to_be_bytes());
             // Neither more fragments nor an offset.
@@ -290,6 +299,7 @@ impl Datagram {
             let sum = checksum::of(&head[header..]);
             head[header + 10..header + 12].copy_from_slice(&sum.to_be_bytes());
         } else {
+            head[header + 1] |= mark << 4;
             // RFC 8200 section 4.5: without the fragment header, and what that names is named in front of it.
             head.truncate(head.len() - FRAGMENT_LEN);
             head[header + usize::from(packet.part?.named_at)] = packet.protocol;

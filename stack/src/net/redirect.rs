@@ -14,6 +14,7 @@ use super::{checksum, ndp};
 use crate::engine::Engine;
 use crate::engine::interface::is_link_local;
 use crate::engine::output::{Hop, Outgoing};
+use crate::engine::report;
 use crate::time::Instant;
 
 /// Redirects that were believed, and when some were sent.
@@ -147,7 +148,7 @@ impl Engine {
     }
 
     /// Takes in a redirect of IPv4; one for a network counts for the host only (RFC 1122 section 3.2.2.2). It quotes a packet,
-    /// and whoever does not know one that an endpoint sends is not believed: its source is easily forged.
+    /// and whoever does not know one that an endpoint or the stack sends is not believed: its source is easily forged.
     pub(super) fn handle_redirect(&mut self, interface: InterfaceId, packet: &Packet, message: &[u8]) {
         let (Some(&[_, _, _, _, a, b, c, d]), Some(quoted)) =
             (message.first_chunk(), message.get(icmp::HEADER_LEN..))
@@ -161,8 +162,12 @@ impl Engine {
         let known = match sent.protocol {
             checksum::TCP => self.connection_of_sent(&sent, source, destination).is_some(),
             checksum::UDP => self.datagram_of_sent(&sent, source, destination).is_some(),
+            // As Linux (icmp_err): of answers to echo requests nothing is kept by which one could be recognised.
+            checksum::ICMP if transport[0] == icmp::ECHO_REPLY => true,
+            checksum::ICMP => report::ports(&sent, transport)
+                .is_some_and(|(id, none)| self.datagram_of_sent(&sent, id, none).is_some()),
             _ => false,
-        };
+        } || self.raw_may_have_sent(&sent);
         let own = &self.interfaces[interface.0 as usize];
         // A gateway that is not on the network that the redirect came over is not one.
         let near = own.addresses.iter().any(|own| own.cidr.contains(next.into())) && !own.is_broadcast(next);

@@ -1,6 +1,7 @@
 //! Router advertisements, parsed: RFC 4861 section 4.2, RFC 4191 (preferences, routes), RFC 8106 (name servers).
 
 use std::net::Ipv6Addr;
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use crate::net::cidr::Cidr;
@@ -37,6 +38,8 @@ pub(crate) type Lifetime = Option<Duration>;
 /// A router advertisement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Advertisement {
+    /// The hop limit of packets that leave the link, unless that is not said.
+    pub(crate) hop_limit: Option<NonZeroU8>,
     /// There are addresses from DHCPv6, and the rest as well.
     pub(crate) managed: bool,
     /// There is the rest from DHCPv6.
@@ -46,6 +49,8 @@ pub(crate) struct Advertisement {
     pub(crate) lifetime: Duration,
     /// How long a neighbour counts as reachable, unless that is not said.
     pub(crate) reachable: Option<Duration>,
+    /// How long an answer of a neighbour is waited for, unless that is not said.
+    pub(crate) retransmission: Option<Duration>,
     pub(crate) information: Vec<Information>,
 }
 
@@ -64,12 +69,13 @@ impl Advertisement {
     /// Parses a message from its ICMPv6 header on. `None` if it is not valid (RFC 4861 section 6.1.2); options that make no
     /// sense are left out.
     pub(crate) fn parse(message: &[u8]) -> Option<Self> {
-        let &[_, code, _, _, _hop_limit, flags, l0, l1, r0, r1, r2, r3, ..] =
+        let &[_, code, _, _, hop_limit, flags, l0, l1, r0, r1, r2, r3, t0, t1, t2, t3] =
             message.first_chunk::<HEADER_LEN>()?;
         if code != 0 {
             return None;
         }
         let reachable = u32::from_be_bytes([r0, r1, r2, r3]);
+        let retransmission = u32::from_be_bytes([t0, t1, t2, t3]);
         let mut information = Vec::new();
         let mut options = &message[HEADER_LEN..];
         while !options.is_empty() {
@@ -83,12 +89,15 @@ impl Advertisement {
             options = &options[len..];
         }
         Some(Self {
+            // RFC 4861 section 4.2: zero is unspecified, here and below.
+            hop_limit: NonZeroU8::new(hop_limit),
             managed: flags & MANAGED != 0,
             other: flags & OTHER != 0,
             preference: Preference::of_router(flags),
             lifetime: Duration::from_secs(u16::from_be_bytes([l0, l1]).into()),
             // Section 6.2.1 (AdvReachableTime): an hour at most.
             reachable: (1..=3_600_000).contains(&reachable).then(|| Duration::from_millis(reachable.into())),
+            retransmission: (retransmission != 0).then(|| Duration::from_millis(retransmission.into())),
             information,
         })
     }
@@ -214,6 +223,7 @@ mod tests {
         assert_eq!((parsed.managed, parsed.other, parsed.preference), (true, false, Preference::High));
         assert_eq!(parsed.lifetime, Duration::from_secs(1800));
         assert_eq!(parsed.reachable, Some(Duration::from_secs(30)));
+        assert_eq!((parsed.hop_limit, parsed.retransmission), (NonZeroU8::new(64), None));
         // RFC 4191 section 2.2: 10 is reserved and means 00.
         let of = |flags| Advertisement::parse(&message(flags, 0, &[])).unwrap().preference;
         assert_eq!([of(0x18), of(0x10), of(0)], [Preference::Low, Preference::Medium, Preference::Medium]);

@@ -91,7 +91,28 @@ impl Engine {
             let _ = self.remove_address(now, interface, address.into());
         }
         self.set_resolvers(interface, Teller::Router, Vec::new(), Vec::new());
+        self.forget_parameters(interface);
         self.routes_changed();
+    }
+
+    /// The stack has become a router, or is none any more. As on Linux a router forgets its default routers, and what it
+    /// has of prefixes grows old; a host asks anew.
+    pub(crate) fn role_changed(&mut self) {
+        let clock = self.multicast.clock;
+        for index in 1..self.interfaces.len() {
+            let interface = InterfaceId(u32::try_from(index).unwrap_or(u32::MAX));
+            let learns = self.learns(interface);
+            let Some(discovery) = self.interfaces[index].discovery.as_mut() else { continue };
+            let gone = if learns { Vec::new() } else { std::mem::take(&mut discovery.routers) };
+            if learns {
+                discovery.waited = Duration::ZERO;
+                discovery.solicit = Some(clock);
+                discovery.deadline = discovery.solicit;
+            }
+            for route in gone.iter().filter_map(|router| router.route(interface)) {
+                self.routes.remove(&route);
+            }
+        }
     }
 
     /// The name of an interface that learns from routers and has no address from it yet.
@@ -99,6 +120,7 @@ impl Engine {
     pub fn undiscovered(&self) -> Option<&str> {
         let waits = self.interfaces.iter().find(|own| {
             !own.is_served()
+                && (!self.forwarding || own.learns_as_router)
                 && own.discovery.as_ref().is_some_and(|discovery| {
                     !discovery.addresses.all().any(|address| own.has(address.into()))
                 })
@@ -126,18 +148,15 @@ impl Engine {
             self.counters.malformed += 1;
             return;
         };
-        // RFC 4861 section 6.2.8: routers learn from nobody, unless they were told to.
+        if !self.learns(interface) {
+            return;
+        }
         let Some(mut discovery) = self.interfaces[interface.0 as usize].discovery.take() else { return };
         // RFC 7559 section 2.1: a default router is what was asked for.
         if !said.lifetime.is_zero() {
             discovery.solicit = None;
         }
-        if let Some(reachable) = said.reachable {
-            // RFC 4861 section 6.3.2: so many hosts do not ask for the same neighbour together.
-            let draw = self.draw(now, source) % 1000;
-            let factor = 0.5 + draw as f64 / 1000.0;
-            self.interfaces[interface.0 as usize].neighbours.set_reachable_time(reachable.mul_f64(factor));
-        }
+        self.hear_parameters(now, interface, &said);
         self.hear_router(now, interface, &mut discovery, router, &said);
         let (managed, other) = (said.managed, said.other);
         for information in said.information {
@@ -284,7 +303,10 @@ impl Engine {
             let interface = InterfaceId(u32::try_from(index).unwrap_or(u32::MAX));
             let Some(mut discovery) = self.interfaces[index].discovery.take() else { continue };
             if discovery.solicit.is_some_and(|at| at <= now) {
-                self.solicit_routers(now, interface);
+                // RFC 4861 section 6.2.8: routers do not ask.
+                if self.learns(interface) {
+                    self.solicit_routers(now, interface);
+                }
                 // RFC 7559 section 2: for ever, ever more seldom, none as often as another.
                 let waited =
                     if discovery.waited.is_zero() { RTR_SOLICITATION_INTERVAL } else { discovery.waited * 2 };

@@ -4,4 +4,5 @@
 pub(crate) mod advertisement;
 pub(crate) mod discovery;
 pub(crate) mod identifier;
+mod parameters;
 mod prefix;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use self::handshake::Opening;
 use super::adapter::{Adapter, FRONT, Outbound, Panicked, Path, State, Tcb};
+use super::census::Stage;
 use super::delay::AckDelay;
 use super::guard::{Guard, Verdict};
 use super::keepalive::{KeepAlive, Prober};
@@ -109,6 +110,8 @@ pub(crate) struct Connection {
     pub(crate) confirm_at: Instant,
     /// When the timer heap holds it.
     pub(crate) deadline: Option<Instant>,
+    /// What was counted of it.
+    pub(super) stage: Stage,
     /// Whether it stands on the transmit list.
     pub(crate) listed: bool,
     /// Whether the application is gone and the engine finishes alone.
@@ -192,6 +195,7 @@ impl Connection {
             bound_before: None,
             confirm_at: Instant::ZERO,
             deadline: None,
+            stage: Stage::of(phase),
             listed: false,
             orphan: false,
             watched: false,

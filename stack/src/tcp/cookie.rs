@@ -17,8 +17,8 @@ use super::segment::{self, ACK, Arrived, MSS, SYN, Segment};
 use crate::engine::endpoint::{EndpointId, Options};
 use crate::engine::output::{Hop, Outgoing};
 use crate::engine::{Endpoint, Engine, Role};
+use crate::net::checksum;
 use crate::net::route::InterfaceId;
-use crate::net::{checksum, ip};
 use crate::time::Instant;
 
 /// A cookie is good for the period that it was made in and the next.
@@ -80,14 +80,15 @@ impl Engine {
             segment::emit(bytes, tuple.local_port, tuple.remote_port, isn, ack, SYN | ACK, window);
             set_mss(bytes, own);
         };
+        let usual = self.usual_hops(hop);
         let packet = Outgoing {
             hop,
             source: tuple.local,
             destination: tuple.remote,
             protocol: checksum::TCP,
-            ttl: ip::DEFAULT_TTL,
+            ttl: usual,
         };
-        let marks = options.ip.segment_marks(tuple.remote);
+        let marks = options.ip.segment_marks(tuple.remote, usual);
         self.send_marked(now, packet, marks, usize::MAX, HEADER_LEN, fill);
     }
 

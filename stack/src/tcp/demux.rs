@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::adapter::{Outbound, Path};
+use super::census;
 use super::connection::{Connection, Phase, Settings, Tuple};
 use super::isn::Purpose;
 use super::retries::Retries;
@@ -178,6 +179,10 @@ impl Engine {
             self.want_transmit(id);
             return;
         }
+        if let Some(Endpoint { role: Role::Connection(connection), .. }) = self.endpoints.get_mut(id) {
+            census::take_stock(connection, &mut self.counters);
+        }
+        let Some(connection) = self.connection_mut(id) else { return };
         let (listener, phase, tuple) = (connection.listener, connection.phase, connection.tuple);
         let (gone, waiting_out) = (connection.is_gone(), connection.is_waiting_out());
         let (established, orphan, watched) =
@@ -369,13 +374,13 @@ impl Engine {
         else {
             return;
         };
-        let (tuple, marks) = (connection.tuple, options.ip.segment_marks(connection.tuple.remote));
+        let (tuple, said) = (connection.tuple, options.ip);
         let hop = match connection.hop {
             Some((hop, known)) if known == version => hop,
             stale => {
                 // A route or an address changed: the way may be another, the link stays the best guess.
                 let scope = stale.filter(|(hop, _)| is_scoped(hop.next)).map(|(hop, _)| hop.interface);
-                let scope = options.ip.device.or(scope);
+                let scope = said.device.or(scope);
                 let Ok(hop) = self.route(tuple.remote, scope) else { return };
                 // Nor is anything sent from an address that is not ours any more.
                 if !self.is_local(tuple.local) {
@@ -387,6 +392,7 @@ impl Engine {
                 hop
             }
         };
+        let marks = said.segment_marks(tuple.remote, self.usual_hops(hop));
         let Outbound { mut frame, segment_size, .. } = out;
         let offload = self.interfaces[hop.interface.0 as usize].offload;
         let header = ip::header_len(tuple.remote);
@@ -398,6 +404,7 @@ impl Engine {
             marks.write(&mut bytes[ethernet::HEADER_LEN..], 0);
         }
         let segment = &mut bytes[transport..];
+        self.counters.tcp_resets_out += u64::from(segment[segment::FLAGS] & RST != 0);
         if offload {
             checksum::fill_partial(tuple.local, tuple.remote, checksum::TCP, segment, segment::CHECKSUM);
             let [start, offset] = [transport, segment::CHECKSUM].map(|at| u16::try_from(at).unwrap_or(0));
@@ -440,7 +447,7 @@ impl Engine {
             segment::emit(bytes, tuple.local_port, tuple.remote_port, seq, ack, flags, 0);
         };
         let (source, destination, protocol) = (tuple.local, tuple.remote, checksum::TCP);
-        let packet = Outgoing { hop, source, destination, protocol, ttl: ip::DEFAULT_TTL };
+        let packet = Outgoing { hop, source, destination, protocol, ttl: self.usual_hops(hop) };
         self.send_packet(now, packet, segment::HEADER_LEN, fill);
     }
 

@@ -2,6 +2,7 @@
 //! loss recovery, receiving, and what guards it.
 
 pub(crate) mod adapter;
+mod census;
 pub(crate) mod connection;
 mod cookie;
 mod delay;

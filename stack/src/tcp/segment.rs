@@ -27,7 +27,7 @@ pub(crate) const PSH: u8 = 0x08;
 pub(crate) const ACK: u8 = 0x10;
 pub(crate) const URG: u8 = 0x20;
 
-const FLAGS: usize = 13;
+pub(super) const FLAGS: usize = 13;
 
 /// A parsed header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

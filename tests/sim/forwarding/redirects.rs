@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use ioth_stack::EndpointId;
+use ioth_stack::{EndpointId, Kind};
 
 use super::chain::errors;
 use crate::wire::{Host, Port, Wire, frames};
@@ -168,6 +168,45 @@ fn who_is_not_the_first_hop_is_not_believed() {
         let expected = if believed { scene.s } else { scene.r };
         assert_eq!(scene.first_hop(), scene.wire.mac(expected), "{source:?} {to:?} {port}");
     }
+}
+
+/// What Linux believes a redirect about, besides connections and datagrams: echo requests, answers to such, raw sockets.
+#[test]
+fn whatever_a_host_sends_may_be_redirected_rfc_1122_3_2_2_2() {
+    for v6 in [false, true] {
+        let (echo, own) = if v6 { (128, "[fd00::1]:0") } else { (8, "10.0.0.1:0") };
+        // Its own request, and then the answer to one from afar.
+        for asks in [true, false] {
+            let mut scene = Scene::new(v6);
+            let (from, to) = if asks { (scene.a, scene.far) } else { (scene.b, own.parse().unwrap()) };
+            let id = scene.wire.open(from, Kind::Echo, to);
+            let now = scene.wire.now();
+            scene.wire[from].send_to(now, id, &[echo, 0, 0, 0, 0, 0, 0, 1], Some(to)).unwrap();
+            scene.wire.settle();
+            assert_eq!(scene.redirects(), 1);
+            assert_eq!(scene.first_hop(), scene.wire.mac(scene.s), "{v6} {asks}");
+        }
+    }
+    // A question for the time (RFC 792), which only a raw socket asks.
+    let mut scene = Scene::new(false);
+    let (now, far) = (scene.wire.now(), SocketAddr::new(scene.far.ip(), 0));
+    let id = scene.wire.open(scene.a, Kind::Raw(1), far);
+    let question = [&[13, 0, 0xf2, 0xfd, 0, 1, 0, 1][..], &[0; 12]].concat();
+    scene.wire[scene.a].send_to(now, id, &question, Some(far)).unwrap();
+    scene.wire.settle();
+    assert_eq!(scene.first_hop(), scene.wire.mac(scene.s));
+    // One about an echo request that nobody has sent.
+    let mut scene = Scene::new(false);
+    let mut frame = forged_v4(&scene, [10, 0, 0, 2], [10, 0, 0, 3], 9);
+    frame = {
+        let mut message = frame[34..].to_vec();
+        message[8 + 9] = 1;
+        message[8 + 20..].copy_from_slice(&[8, 0, 0, 0, 0, 77, 0, 1]);
+        message[2..4].fill(0);
+        frames::ipv4(scene.wire.mac(scene.a), [10, 0, 0, 2].into(), [10, 0, 0, 1].into(), 1, &message)
+    };
+    scene.wire.inject_bytes(scene.a, &frame);
+    assert_eq!(scene.first_hop(), scene.wire.mac(scene.r));
 }
 
 /// RFC 4861 section 8.1.

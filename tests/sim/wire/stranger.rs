@@ -2,7 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use super::frames::Tcp;
+use ioth_stack::EndpointId;
+
+use super::frames::{ACK, Tcp};
 use super::{Host, Wire};
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 77);
@@ -56,6 +58,21 @@ impl Stranger {
     pub(crate) fn opens(&self, wire: &mut Wire, options: &[u8]) -> Tcp {
         let syn = Tcp { flags: 2, seq: 999, window: 65_535, options: options.to_vec(), ..Tcp::default() };
         self.asks(wire, &syn).pop().unwrap()
+    }
+
+    /// The same, and acknowledges it, offering such a window: the engine's end of the connection, and what its next segment
+    /// is made from.
+    pub(crate) fn connects(
+        &self,
+        wire: &mut Wire,
+        listener: EndpointId,
+        options: &[u8],
+        window: u16,
+    ) -> (EndpointId, Tcp) {
+        let ack = self.opens(wire, options).seq.wrapping_add(1);
+        let next = Tcp { flags: ACK, seq: 1000, ack, window, ..Tcp::default() };
+        self.says(wire, &next);
+        (wire.accept(self.host, listener), next)
     }
 
     pub(crate) fn frame(&self, wire: &Wire, segment: &Tcp) -> Vec<u8> {

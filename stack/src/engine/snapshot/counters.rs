@@ -32,6 +32,7 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         icmp_bad_checksum,
         icmp_out,
         icmp_limited,
+        icmp_limited_host,
         reassembly_requests,
         reassembly_oks,
         reassembly_fails,
@@ -41,6 +42,10 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         fragment_creates,
         group_queries_in,
         group_reports_out,
+        tcp_active_opens,
+        tcp_passive_opens,
+        tcp_attempt_fails,
+        tcp_established_resets,
         tcp_in,
         tcp_errors,
         tcp_bad_checksum,
@@ -95,7 +100,11 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
     let mut icmp =
         vec![("InMsgs", icmp_in.messages), ("InErrors", icmp_errors), ("InCsumErrors", icmp_bad_checksum)];
     icmp.extend(kinds(&IN, icmp_in));
-    icmp.extend([("OutMsgs", icmp_out.messages), ("OutRateLimitGlobal", icmp_limited)]);
+    icmp.extend([
+        ("OutMsgs", icmp_out.messages),
+        ("OutRateLimitGlobal", icmp_limited),
+        ("OutRateLimitHost", icmp_limited_host),
+    ]);
     icmp.extend(kinds(&OUT, icmp_out));
     group(f, "Icmp", &icmp)?;
     group(f, "Groups", &[("InQueries", group_queries_in), ("OutReports", group_reports_out)])?;
@@ -105,6 +114,10 @@ pub(super) fn print(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
         connections.count() as u64
     });
     let tcp = [
+        ("ActiveOpens", tcp_active_opens),
+        ("PassiveOpens", tcp_passive_opens),
+        ("AttemptFails", tcp_attempt_fails),
+        ("EstabResets", tcp_established_resets),
         ("CurrEstab", open.iter().sum()),
         ("InSegs", tcp_in),
         ("OutSegs", tcp_out.saturating_sub(tcp_sent_again)),

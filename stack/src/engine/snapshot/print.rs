@@ -4,7 +4,9 @@ use std::fmt::{self, Display, Formatter};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{Address, Interface, Neighbour, Origin, Route, Snapshot, Socket, Standing, State, Tcp, counters};
+use super::{
+    Address, Group, Interface, Neighbour, Origin, Route, Snapshot, Socket, Standing, State, Tcp, counters,
+};
 use crate::engine::calls::wildcard;
 use crate::engine::endpoint::{Family, Framing, Kind};
 use crate::engine::interface::is_link_local;
@@ -29,6 +31,8 @@ impl Display for Snapshot {
         }
         writeln!(f, "# ip neighbour")?;
         self.neighbours.iter().try_for_each(|known| neighbour(f, self, known))?;
+        writeln!(f, "# ip maddress")?;
+        groups(f, self)?;
         writeln!(f, "# ss -tuain")?;
         sockets(f, self)?;
         writeln!(f, "# cat /proc/net/snmp")?;
@@ -51,7 +55,7 @@ fn link(f: &mut Formatter<'_>, interface: &Interface) -> fmt::Result {
 }
 
 fn address(f: &mut Formatter<'_>, snapshot: &Snapshot, known: &Address) -> fmt::Result {
-    let Address { interface, cidr, origin, standing, preferred_for, valid_for } = known;
+    let Address { interface, cidr, broadcast, origin, standing, preferred_for, valid_for } = known;
     let name = snapshot.interface_name(*interface);
     let family = if cidr.address().is_ipv4() { "inet" } else { "inet6" };
     write!(f, "{}: {name}    {family} {cidr}", interface.index())?;
@@ -60,7 +64,7 @@ fn address(f: &mut Formatter<'_>, snapshot: &Snapshot, known: &Address) -> fmt::
         address if is_link_local(address) => "link",
         _ => "global",
     };
-    if let Some(broadcast) = cidr.broadcast().filter(|_| scope != "host") {
+    if let Some(broadcast) = broadcast.filter(|_| scope != "host") {
         write!(f, " brd {broadcast}")?;
     }
     write!(f, " scope {scope}")?;
@@ -112,6 +116,22 @@ fn route(f: &mut Formatter<'_>, snapshot: &Snapshot, known: &Route) -> fmt::Resu
         write!(f, " metric {metric}")?;
     }
     writeln!(f)
+}
+
+fn groups(f: &mut Formatter<'_>, snapshot: &Snapshot) -> fmt::Result {
+    for Interface { index, name, .. } in &snapshot.interfaces {
+        writeln!(f, "{}:\t{name}", index.index())?;
+        for Group { group, users, .. } in snapshot.groups.iter().filter(|known| known.interface == *index) {
+            let family = if group.is_ipv4() { "inet " } else { "inet6" };
+            write!(f, "\t{family} {group}")?;
+            // As ip-maddress(8).
+            if *users > 1 {
+                write!(f, " users {users}")?;
+            }
+            writeln!(f)?;
+        }
+    }
+    Ok(())
 }
 
 fn neighbour(f: &mut Formatter<'_>, snapshot: &Snapshot, known: &Neighbour) -> fmt::Result {
@@ -266,6 +286,7 @@ impl Display for neighbour::State {
             Self::Delay => "DELAY",
             Self::Probe => "PROBE",
             Self::Permanent => "PERMANENT",
+            Self::Failed => "FAILED",
         })
     }
 }

@@ -58,14 +58,14 @@ pub(super) enum Expiry {
 }
 
 impl Entry {
-    /// A neighbour that `frame` has to wait for, about to be solicited for the first time.
-    pub(super) fn incomplete(serial: u64, now: Instant, frame: Frame) -> Self {
+    /// A neighbour that `frame` has to wait for, about to be solicited for the first time; the second is due `again`.
+    pub(super) fn incomplete(serial: u64, again: Instant, now: Instant, frame: Frame) -> Self {
         let mut waiting = Waiting::default();
         waiting.push(frame);
         Self {
             serial,
             last_used: Some(now),
-            deadline: Some(now + RETRANS_TIMER),
+            deadline: Some(again),
             binding: Binding::Incomplete { solicitations: 1, waiting },
         }
     }
@@ -121,8 +121,8 @@ impl Entry {
         }
     }
 
-    /// The deadline has come.
-    pub(super) fn expire(&mut self, now: Instant) -> Expiry {
+    /// The deadline has come; the next one, if there is one, is `again`.
+    pub(super) fn expire(&mut self, again: Instant) -> Expiry {
         self.deadline = None;
         let target = match &mut self.binding {
             Binding::Incomplete { solicitations, waiting } => {
@@ -143,7 +143,7 @@ impl Entry {
                 Some(*mac)
             }
         };
-        self.deadline = Some(now + RETRANS_TIMER);
+        self.deadline = Some(again);
         Expiry::Solicit(target)
     }
 
@@ -262,7 +262,7 @@ fn memory(frame: &mut Frame) -> usize {
 
 /// RFC 4861 section 10: time between two solicitations of one neighbour. RFC 1122 section 2.3.2.1
 /// recommends at most one ARP request per second and destination.
-const RETRANS_TIMER: Duration = Duration::from_secs(1);
+pub(super) const RETRANS_TIMER: Duration = Duration::from_secs(1);
 /// RFC 4861 section 10: MAX_MULTICAST_SOLICIT.
 const MAX_MULTICAST_SOLICIT: u8 = 3;
 /// RFC 4861 section 10: MAX_UNICAST_SOLICIT.
