@@ -1,5 +1,6 @@
 //! The end of a descriptor: close(2), which tells the engine at once and waits when `SO_LINGER` says so.
 
+use crate::inside;
 use crate::stack::Home;
 use crate::state::Phase;
 use crate::table::{self, Found, Socket};
@@ -17,7 +18,10 @@ use std::time::{Duration, Instant};
 /// None today.
 pub fn close(fd: OwnedFd) -> io::Result<()> {
     let found = table::find(fd.as_fd());
-    drop(fd);
+    match &found {
+        Ok(Found::Ours(socket)) if !socket.shared.inherited() => inside::leave(socket, fd),
+        _ => drop(fd),
+    }
     if let Ok(found) = found {
         closed(&found);
     }

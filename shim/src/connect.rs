@@ -3,6 +3,7 @@
 use crate::connecting;
 use crate::datagram;
 use crate::errno::fail;
+use crate::inside::{self, Inside};
 use crate::pair::{self, is_nonblocking};
 use crate::plain;
 use crate::state::Phase;
@@ -43,6 +44,7 @@ pub(crate) fn connect(
     if let Some(result) = stack.run(|cx| begin(cx, socket, fd, peer, patience)) {
         return result;
     }
+    let _inside = Inside::new(socket);
     let deadline = match patience {
         Patience::OfDescriptor => socket.shared.settings.send_deadline(),
         Patience::Until(deadline) => Some(deadline),
@@ -169,7 +171,16 @@ fn give_up(
         Patience::Until(_) => fail(Errno::TIMEDOUT),
         // As Linux: it goes on in the background.
         Patience::OfDescriptor if socket.shared.phase() == Phase::Awaited => {
-            leave_filled(cx, socket, fd, result)
+            // Without a descriptor nobody is left to be told.
+            inside::reach(&socket.shared, fd, true, |fd| leave_filled(cx, socket, fd, result)).map_err(
+                |error| {
+                    if error.raw_os_error() == Some(Errno::BADF.raw_os_error()) {
+                        result.into()
+                    } else {
+                        error
+                    }
+                },
+            )
         }
         Patience::OfDescriptor if result == Errno::INTR => fail(Errno::INTR),
         Patience::OfDescriptor => fail(Errno::ALREADY),

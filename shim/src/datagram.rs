@@ -10,6 +10,7 @@ use crate::address;
 use crate::arrivals::{How, wall_clock};
 use crate::connect::fit;
 use crate::errno::fail;
+use crate::inside::{self, Inside};
 use crate::packet;
 use crate::pair::{self, Given};
 use crate::plain::{recv_flags, send_flags};
@@ -63,9 +64,14 @@ pub(crate) fn receive(
     buffer: &mut [u8],
     flags: i32,
 ) -> io::Result<Taken> {
-    match receive_with(socket, |cx, waited| receive_step(cx, socket, fd, buffer, flags, waited))? {
+    let (step, inside) =
+        receive_with(socket, |cx, waited| receive_step(cx, socket, fd, buffer, flags, waited))?;
+    match step {
         Step::Done(result) => result,
-        Step::Plain | Step::Wait => receive_plain(&socket.shared, fd, buffer, flags),
+        Step::Plain | Step::Wait => {
+            let shared = &socket.shared;
+            inside::reach(shared, fd, inside.is_some(), |fd| receive_plain(shared, fd, buffer, flags))
+        }
     }
 }
 
@@ -83,9 +89,12 @@ fn receive_step(
     }
     let peek = flags & MSG_PEEK != 0;
     if shared.held.load(Relaxed) > 0 {
-        let arrival = next_arrival(shared, fd, peek);
-        match receive_plain(shared, fd, buffer, flags | MSG_DONTWAIT) {
-            Ok(taken) => {
+        let taken = inside::reach(shared, fd, waited, |fd| {
+            let arrival = next_arrival(shared, fd, peek);
+            Ok((receive_plain(shared, fd, buffer, flags | MSG_DONTWAIT)?, arrival))
+        });
+        match taken {
+            Ok((taken, arrival)) => {
                 if !peek {
                     shared.took(1, false);
                 }
@@ -105,6 +114,8 @@ fn receive_step(
             let from = Some(received.from).filter(|_| !packet::is_one(shared));
             Step::Done(Ok(Taken { len: received.len, from, how }))
         }
+        // Whoever has waited once need not be asked again whether it waits.
+        Err(Error::WouldBlock) if waited => Step::Wait,
         Err(Error::WouldBlock) => wait(shared, fd, flags),
         Err(error) => Step::Done(Err(error.into())),
     }
@@ -172,7 +183,9 @@ pub(crate) fn transmit(
     let shared = &*socket.shared;
     let stack = socket.home.reach()?;
     let to = to.map(|to| fit(socket, to)).transpose()?;
-    let step = |cx: &mut Context<'_>| {
+    let step = |cx: &mut Context<'_>, waited: bool| {
+        // Whoever has waited once need not be asked again whether it waits.
+        let wait = || if waited { Step::Wait } else { wait(shared, fd, flags) };
         let Some(end) = shared.engine_end().filter(|_| shared.phase() != Phase::Ended) else {
             return Step::Plain;
         };
@@ -180,10 +193,10 @@ pub(crate) fn transmit(
         if rustix::io::ioctl_fionread(&end).unwrap_or(0) > 0
             && take_written(cx, socket.id, shared, end.as_fd(), &mut Vec::new(), false) != Left::Nothing
         {
-            return wait(shared, fd, flags);
+            return wait();
         }
         match cx.engine.send_message(cx.now, socket.id, data, to, own) {
-            Err(Error::WouldBlock) => wait(shared, fd, flags),
+            Err(Error::WouldBlock) => wait(),
             Ok(sent) => {
                 // The first datagram binds the socket.
                 if shared.names().local.is_none_or(|local| local.port() == 0) {
@@ -194,17 +207,23 @@ pub(crate) fn transmit(
             Err(error) => Step::Done(Err(io::Error::from(error))),
         }
     };
-    let first = stack.run(step);
+    let first = stack.run(|cx| step(cx, false));
+    let late = matches!(first, Step::Wait);
+    let _inside = late.then(|| Inside::new(socket));
     let step = match first {
-        Step::Wait => decision(stack.wait(socket.id, shared.settings.send_deadline(), |cx| match step(cx) {
-            Step::Wait => None,
-            step => Some(step),
-        })),
+        Step::Wait => {
+            decision(stack.wait(socket.id, shared.settings.send_deadline(), |cx| match step(cx, true) {
+                Step::Wait => None,
+                step => Some(step),
+            }))
+        }
         step => step,
     };
     match step {
         Step::Done(result) => result,
-        Step::Plain | Step::Wait => transmit_plain(shared, fd, data, flags, to.as_ref()),
+        Step::Plain | Step::Wait => {
+            inside::reach(shared, fd, late, |fd| transmit_plain(shared, fd, data, flags, to.as_ref()))
+        }
     }
 }
 
@@ -439,7 +458,7 @@ impl Attachment for Datagram {
             return self.detach(id, cx);
         }
         let (full, more_in) = if self.gone { (false, false) } else { self.inward(id, cx, cause) };
-        if self.gone && !more_out {
+        if self.gone && !more_out && !inside::puts_off(&self.shared) {
             return self.detach(id, cx);
         }
         Pump { more: more_out || more_in, want_out: full, done: false }

@@ -107,6 +107,7 @@
 //! | `SIOCSIFFLAGS` | an interface cannot be taken down: `EOPNOTSUPP` |
 //! | bytes in the pair | add up to some hundred KB to the window and to `SO_SNDBUF` for plain calls |
 //! | descriptors | a socket takes two |
+//! | a forked child, once the parent has ended | no call waits: streams end or are reset, `accept` says `ECONNRESET`; a datagram socket receives an empty datagram and sends with `EPIPE` |
 //! | a forked child | goes on with its sockets through the parent's stack, while the parent lives; new sockets on it fail with `ENETDOWN`; the child may make stacks of its own |
 
 mod address;
@@ -122,6 +123,7 @@ mod epoll;
 mod errno;
 mod filter;
 mod fork;
+mod inside;
 mod interfaces;
 mod ioctl;
 mod join;

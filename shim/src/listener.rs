@@ -13,6 +13,7 @@
 use crate::address;
 use crate::connecting;
 use crate::errno::fail;
+use crate::inside::{self, Inside};
 use crate::join::join_accepted;
 use crate::pair::{Pair, is_nonblocking};
 use crate::state::{Phase, Shared};
@@ -73,6 +74,7 @@ pub(crate) fn accept(socket: &Socket, fd: BorrowedFd<'_>, flags: i32) -> io::Res
     if let Some(result) = attempt(stack, found_nothing, |cx| step(cx, socket, fd, flags, false)) {
         return result;
     }
+    let _inside = Inside::new(socket);
     shared.waiting.fetch_add(1, Relaxed);
     let result =
         stack.wait(socket.id, shared.settings.recv_deadline(), |cx| step(cx, socket, fd, flags, true));
@@ -139,7 +141,7 @@ fn step(
         return Some(fail(Errno::INVAL));
     }
     if shared.held.load(Relaxed) > 0 {
-        let taken = Room::new(fd).and_then(|room| take(room, fd, flags));
+        let taken = inside::reach(shared, fd, waited, |fd| take(Room::new(fd)?, fd, flags));
         match taken {
             Ok(accepted) => {
                 shared.took(1, false);
@@ -175,6 +177,9 @@ fn step(
             }
             return Some(accepted);
         }
+    }
+    if waited {
+        return None;
     }
     let nonblocking = is_nonblocking(fd);
     shared.nonblocking.store(nonblocking, Relaxed);

@@ -84,6 +84,7 @@ fn waited(
         members,
         passing: Passing::new()?,
         rings: Vec::new(),
+        slept: false,
         state: State::New,
     };
     let inbox = Arc::clone(&poll.passing.inbox);
@@ -110,6 +111,8 @@ struct Poll<'a> {
     passing: Passing,
     /// What the rings say: number and bits.
     rings: Vec<(usize, i16)>,
+    /// Since then a number may be another descriptor's.
+    slept: bool,
     state: State,
 }
 
@@ -122,6 +125,9 @@ impl Target for Poll<'_> {
         let wanted = |number: usize| self.fds[number].events | POLLERR | POLLHUP;
         let found = |number, bits| self.rings.push((number, bits));
         waiting::survey(self.members, leads, first, wanted, found);
+        if self.slept {
+            self.rings.retain(|&(number, _)| waiting::is_still(self.members, number, self.fds[number].fd));
+        }
         !self.rings.is_empty()
     }
 
@@ -131,6 +137,7 @@ impl Target for Poll<'_> {
         timeout: Option<Duration>,
         mask: Option<&sigset_t>,
     ) -> io::Result<bool> {
+        self.slept |= !beside.is_empty();
         self.fds.truncate(self.asked);
         self.fds.extend(beside.iter().map(|&fd| pollfd { fd, events: POLLIN, revents: 0 }));
         let asked = sys::wait::poll(&mut self.fds, timeout, mask);

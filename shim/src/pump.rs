@@ -3,7 +3,7 @@
 
 use crate::pair::{self, Given, Taken};
 use crate::state::{Phase, Shared};
-use crate::{connecting, listener, table, urgent};
+use crate::{connecting, inside, listener, table, urgent};
 use ioth_stack::{Attachment, Cause, Context, EndpointId, Error, Pump, Shutdown};
 use rustix::event::epoll::EventFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -109,10 +109,11 @@ impl Stream {
             self.outward(id, cx, ready.write_closed)
         };
         self.left = left != Left::Nothing;
-        if self.gone {
+        if self.gone && !inside::puts_off(&self.shared) {
             return self.hang_up(id, cx, left, cause);
         }
-        let (full, more) = self.inward(id, cx, cause);
+        // Once it is gone there is nobody but library calls.
+        let (full, more) = if self.gone { (false, false) } else { self.inward(id, cx, cause) };
         let ready = cx.engine.readiness(id);
         let over = ready.read_closed && cx.engine.recv_queue(id) == 0;
         if ready.error && over {
@@ -124,7 +125,7 @@ impl Stream {
             self.shared.error.store(error.errno(), Relaxed);
             return self.finish(id, cx);
         }
-        if over && !self.told && self.shared.waiting.load(Relaxed) == 0 {
+        if over && !self.told && !self.gone && self.shared.waiting.load(Relaxed) == 0 {
             pair::end_of_stream(self.end.as_fd());
             self.told = true;
         }
@@ -278,7 +279,11 @@ impl Attachment for Stream {
                     let error = cx.engine.take_error(id).unwrap_or(Error::NetworkDown);
                     return self.fault(id, cx, error);
                 }
-                if self.gone { self.finish(id, cx) } else { Pump::default() }
+                if self.gone && !inside::puts_off(&self.shared) {
+                    self.finish(id, cx)
+                } else {
+                    Pump::default()
+                }
             }
         }
     }

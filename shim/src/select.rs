@@ -127,6 +127,7 @@ pub fn pselect(
             asked,
             members: &members,
             rings: Vec::new(),
+            slept: false,
             passing: Passing::new()?,
             begun: 0,
         };
@@ -152,6 +153,8 @@ struct Select<'a> {
     shown: [Option<Vec<u64>>; 3],
     members: &'a Members,
     rings: Vec<(usize, i16)>,
+    /// Since then a number may be another descriptor's.
+    slept: bool,
     passing: Passing,
     begun: u8,
 }
@@ -171,6 +174,10 @@ impl Target for Select<'_> {
         };
         let found = |number, bits| self.rings.push((number, bits));
         waiting::survey(self.members, leads, first, wanted, found);
+        if self.slept {
+            let fd = |number| RawFd::try_from(number).unwrap_or(-1);
+            self.rings.retain(|&(number, _)| waiting::is_still(self.members, number, fd(number)));
+        }
         !self.rings.is_empty()
     }
 
@@ -180,6 +187,7 @@ impl Target for Select<'_> {
         timeout: Option<Duration>,
         mask: Option<&sigset_t>,
     ) -> io::Result<bool> {
+        self.slept |= !beside.is_empty();
         self.shown.clone_from(&self.asked);
         let mut most = self.nfds;
         for words in self.shown.iter_mut().flatten() {

@@ -85,6 +85,12 @@ pub(crate) struct Shared {
     pub(crate) look: AtomicBool,
     /// The engine has seen that nobody holds the application's end any more.
     pub(crate) hung_up: AtomicBool,
+    /// Calls that wait, see [`crate::inside`].
+    pub(crate) inside: AtomicUsize,
+    /// A descriptor was closed meanwhile.
+    pub(crate) closed_inside: AtomicBool,
+    /// A copy of the application's end for calls that wait, once one was closed.
+    pub(crate) kept: Mutex<Option<OwnedFd>>,
     /// The engine's end.
     pub(crate) end: Mutex<Option<Arc<OwnedFd>>>,
     /// Copy of the application's end while it is filled; see [`crate::connecting`].
@@ -136,6 +142,9 @@ impl Shared {
             write_shut: AtomicBool::new(false),
             look: AtomicBool::new(false),
             hung_up: AtomicBool::new(false),
+            inside: AtomicUsize::new(0),
+            closed_inside: AtomicBool::new(false),
+            kept: Mutex::new(None),
             end: Mutex::new(Some(end)),
             spare: Mutex::new(None),
             parked: Mutex::new(None),

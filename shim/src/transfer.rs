@@ -8,6 +8,7 @@
 //! is left into it and closes, and calls are plain calls with the errno corrected.
 
 use crate::errno::fail;
+use crate::inside::{self, Inside};
 use crate::pair::is_nonblocking;
 use crate::plain;
 use crate::pump::{Left, take_written};
@@ -62,27 +63,34 @@ pub(crate) fn receive(
     flags: i32,
 ) -> io::Result<usize> {
     let mut got = 0;
-    let step =
+    let (step, inside) =
         receive_with(socket, |cx, waited| receive_step(cx, socket, fd, buffer, flags, &mut got, waited))?;
     match step {
         Step::Done(Err(_)) | Step::Plain | Step::Wait if got > 0 => Ok(got),
         Step::Done(result) => result,
-        Step::Plain | Step::Wait => plain::receive(&socket.shared, fd, buffer, flags),
+        Step::Plain | Step::Wait => {
+            let shared = &socket.shared;
+            let late = inside.is_some();
+            let result = inside::reach(shared, fd, late, |fd| plain::receive(shared, fd, buffer, flags));
+            result.map_err(|error| without_pair(shared, error))
+        }
     }
 }
 
 /// Tries to receive with `step`, which is told whether it waited before, and waits for the endpoint as long
-/// as that says so: `EAGAIN` when `SO_RCVTIMEO` has passed, `EINTR` after a signal that ends it.
+/// as that says so: `EAGAIN` when `SO_RCVTIMEO` has passed, `EINTR` after a signal that ends it. After it waited, the
+/// socket is held until the call is done.
 pub(crate) fn receive_with<T>(
     socket: &Socket,
     mut step: impl FnMut(&mut Context<'_>, bool) -> Step<T>,
-) -> io::Result<Step<T>> {
+) -> io::Result<(Step<T>, Option<Inside<'_>>)> {
     let shared = &socket.shared;
     let stack = socket.home.reach()?;
     match attempt(stack, Step::would_block, |cx| step(cx, false)) {
         Step::Wait => {}
-        step => return Ok(step),
+        step => return Ok((step, None)),
     }
+    let inside = Inside::new(socket);
     shared.waiting.fetch_add(1, Relaxed);
     let decided = stack.wait(socket.id, shared.settings.recv_deadline(), |cx| match step(cx, true) {
         Step::Wait => None,
@@ -96,7 +104,7 @@ pub(crate) fn receive_with<T>(
         shared.waiting.fetch_sub(1, Relaxed);
         stack.run(|cx| cx.pump(socket.id));
     }
-    Ok(decision(decided))
+    Ok((decision(decided), Some(inside)))
 }
 
 /// What a wait came to: `EAGAIN` when the time is over, `EINTR` after a signal that ends it.
@@ -139,7 +147,9 @@ fn receive_step(
     if buffer.is_empty() {
         // As Linux: it waits for something to receive, and takes none of it.
         let ready = cx.engine.readiness(id);
-        let some = ready.readable || ready.read_closed || holds(shared, fd);
+        let some = ready.readable
+            || ready.read_closed
+            || inside::reach(shared, fd, waited, |fd| Ok(holds(shared, fd))).unwrap_or_default();
         return if some { Step::Done(Ok(0)) } else { wait(shared, fd, flags) };
     }
     let peek = flags & MSG_PEEK != 0;
@@ -148,7 +158,8 @@ fn receive_step(
     }
     let of_pair = shared.held.load(Relaxed) > 0;
     if of_pair {
-        match take_held(shared, fd, &mut buffer[*got..], peek) {
+        let room = &mut buffer[*got..];
+        match inside::reach(shared, fd, waited, |fd| take_held(shared, fd, room, peek)) {
             Ok(count) => *got += count,
             Err(error) => return Step::Done(if *got > 0 { Ok(*got) } else { Err(error) }),
         }
@@ -188,6 +199,12 @@ fn receive_step(
 /// There is no connection: what became of the one before, once, or `otherwise`.
 fn none(shared: &Shared, otherwise: Errno) -> io::Result<usize> {
     Err(plain::pending(shared).unwrap_or_else(|| otherwise.into()))
+}
+
+/// Without a descriptor there is still the error of the connection.
+fn without_pair(shared: &Shared, error: io::Error) -> io::Error {
+    let none = error.raw_os_error() == Some(Errno::BADF.raw_os_error());
+    if none { plain::pending(shared).unwrap_or(error) } else { error }
 }
 
 /// Whether the pair holds something to receive.
@@ -247,11 +264,14 @@ pub(crate) fn transmit(socket: &Socket, fd: BorrowedFd<'_>, data: &[u8], flags: 
     let shared = &socket.shared;
     let stack = socket.home.reach()?;
     let mut sent = 0;
-    let first = attempt(stack, Step::would_block, |cx| transmit_step(cx, socket, fd, data, flags, &mut sent));
+    let first =
+        attempt(stack, Step::would_block, |cx| transmit_step(cx, socket, fd, data, flags, &mut sent, false));
+    let late = matches!(first, Step::Wait);
+    let _inside = late.then(|| Inside::new(socket));
     let step =
         match first {
             Step::Wait => decision(stack.wait(socket.id, shared.settings.send_deadline(), |cx| {
-                match transmit_step(cx, socket, fd, data, flags, &mut sent) {
+                match transmit_step(cx, socket, fd, data, flags, &mut sent, true) {
                     Step::Wait => None,
                     step => Some(step),
                 }
@@ -262,7 +282,10 @@ pub(crate) fn transmit(socket: &Socket, fd: BorrowedFd<'_>, data: &[u8], flags: 
         Step::Done(Err(_)) if sent > 0 => Ok(sent),
         Step::Done(result) => plain::signal_broken_pipe(result, flags),
         Step::Plain if sent > 0 => Ok(sent),
-        Step::Plain | Step::Wait => plain::transmit(shared, fd, data, flags),
+        Step::Plain | Step::Wait => {
+            let result = inside::reach(shared, fd, late, |fd| plain::transmit(shared, fd, data, flags));
+            result.map_err(|error| without_pair(shared, error))
+        }
     }
 }
 
@@ -274,9 +297,12 @@ fn transmit_step(
     data: &[u8],
     flags: i32,
     sent: &mut usize,
+    waited: bool,
 ) -> Step<usize> {
     let shared = &*socket.shared;
     let id = socket.id;
+    // Whoever has waited once need not be asked again whether it waits.
+    let wait = |shared, fd, flags| if waited { Step::Wait } else { wait(shared, fd, flags) };
     match shared.phase() {
         Phase::Fresh | Phase::Listening => return Step::Done(none(shared, Errno::PIPE)),
         Phase::Filled | Phase::Awaited => return wait(shared, fd, flags),
@@ -316,7 +342,7 @@ fn transmit_step(
         return Step::Done(Ok(*sent));
     }
     cx.restarts = *sent == 0;
-    match wait::<usize>(shared, fd, flags) {
+    match wait(shared, fd, flags) {
         Step::Wait => Step::Wait,
         // The rest goes into the pair, so that it is the pair being full that clears POLLOUT.
         _ => {

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use crate::fork;
 use crate::readiness::{self, Members};
 use crate::stack::Home;
+use crate::sys;
 
 /// What is waited for.
 pub(crate) trait Target {
@@ -172,6 +173,17 @@ fn of_stack(
     place: usize,
 ) -> impl Iterator<Item = &(usize, usize, Arc<crate::table::Socket>)> {
     members.sockets.iter().filter(move |(_, home, _)| *home == place)
+}
+
+/// Whether a number that was a socket of ours when the call began is still that one. Like poll(2) of Linux, which looks at
+/// the number anew whenever it wakes up.
+pub(crate) fn is_still(members: &Members, number: usize, fd: RawFd) -> bool {
+    // Sockets inside an epoll have the number of that.
+    let at = members.sockets.partition_point(|(of, ..)| *of < number);
+    match sys::wait::cookie(fd) {
+        Ok(cookie) => members.sockets.get(at).is_some_and(|(.., socket)| socket.shared.cookie == cookie),
+        Err(error) => error.raw_os_error() == Some(Errno::NOTSOCK.raw_os_error()),
+    }
 }
 
 /// A round over sockets that are asked for in one call: the number and the bits of each that has some. `first`: the call

@@ -3,6 +3,7 @@
 mod advertisements;
 mod configuration;
 mod counters;
+mod crowds;
 mod dead_hosts;
 mod descriptors;
 mod floods;
@@ -10,6 +11,7 @@ mod groups;
 mod harness;
 mod leases;
 mod net_script;
+mod orphans;
 mod packets;
 mod processes;
 mod resolving;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let tests = [
         configuration::tests(),
         counters::tests(),
+        crowds::tests(),
         dead_hosts::tests(),
         descriptors::tests(),
         floods::tests(),
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         harness::tests(),
         leases::tests(),
         net_script::tests(),
+        orphans::tests(),
         packets::tests(),
         processes::tests(),
         advertisements::tests(),

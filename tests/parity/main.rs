@@ -6,8 +6,10 @@
 //! names one, [`world::World::documented`] asks for exactly that.
 
 mod calls;
+mod closing;
 mod connecting;
 mod copies;
+mod crowds;
 mod datagram_sizes;
 mod datagrams;
 mod descriptors;
@@ -42,6 +44,7 @@ mod types;
 mod urgent;
 mod vectors;
 mod waiting;
+mod workers;
 mod world;
 
 use std::process::ExitCode;
@@ -96,6 +99,9 @@ fn main() -> ExitCode {
         stored_options::tests(),
         waiting::tests(),
         epolls::tests(),
+        closing::tests(),
+        crowds::tests(),
+        workers::tests(),
         netlink::tests(),
     ];
     ioth_tests::netns::run_then(tests.concat(), world::Hosts::end)

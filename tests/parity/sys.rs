@@ -16,6 +16,12 @@ pub(crate) fn never_open() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(i32::MAX) }
 }
 
+/// The bare number of a descriptor, which may be closed and be somebody else's when it is used.
+pub(crate) fn number(fd: impl AsFd) -> BorrowedFd<'static> {
+    // SAFETY: it is not -1. What a call does with a number that is closed meanwhile is what its tests ask.
+    unsafe { BorrowedFd::borrow_raw(fd.as_fd().as_raw_fd()) }
+}
+
 /// select(2) on one descriptor: whether it is readable, writable.
 pub(crate) fn select(fd: impl AsFd, timeout: Duration) -> Result<(bool, bool)> {
     let [readable, writable, _] = select_in(fd, timeout, [true, true, false])?;

@@ -48,6 +48,16 @@ impl Child {
         Ok(Bystander(Self(libc::pid_t::try_from(pid)?)))
     }
 
+    /// Kills it, and waits for its end.
+    ///
+    /// # Errors
+    /// Those of waitpid(2).
+    pub fn kill(self) -> Result<()> {
+        // SAFETY: kill has no conditions; the process is a child that was not waited for, so the number is its.
+        unsafe { libc::kill(self.0, libc::SIGKILL) };
+        self.wait().map(drop)
+    }
+
     /// Waits for its end; whether it was good.
     ///
     /// # Errors
@@ -65,8 +75,6 @@ pub struct Bystander(Child);
 
 impl Drop for Bystander {
     fn drop(&mut self) {
-        // SAFETY: kill has no conditions; the process is a child that was not waited for, so the number is its.
-        unsafe { libc::kill(self.0.0, libc::SIGKILL) };
-        let _ = Child(self.0.0).wait();
+        let _ = Child(self.0.0).kill();
     }
 }
