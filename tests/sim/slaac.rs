@@ -10,7 +10,7 @@ use ioth_stack::{Error, Family, Kind, Origin, Secret, Standing};
 
 use crate::wire::{Host, Wire, frames};
 
-const ETH: InterfaceId = InterfaceId::new(1);
+const ETH: InterfaceId = InterfaceId::new(2);
 const SECOND: Duration = Duration::from_secs(1);
 const FOREVER: u32 = u32::MAX;
 

@@ -20,7 +20,6 @@
 //!
 //! | what | here |
 //! |---|---|
-//! | numbers of interfaces | those of the stack: the first has 1, and loopback has 0; a request that has to name loopback says `lo` |
 //! | notifications | have no sequence number and port, also those that a request of the same socket has caused |
 //! | what was undone before anybody looked | is not notified |
 //! | neighbours that the network changes | are notified with the next change of the configuration |

@@ -76,7 +76,7 @@ impl Engine {
     pub(crate) fn continue_dhcp4(&mut self, now: Instant) {
         for index in 1..self.interfaces.len() {
             let due = |leased: &Leased4| leased.client.poll_timeout().is_some_and(|at| at <= now);
-            let interface = InterfaceId::new(u32::try_from(index).unwrap_or(u32::MAX));
+            let interface = InterfaceId::at(index);
             if let Some(mut leased) = self.interfaces[index].leased4.take_if(|leased| due(leased)) {
                 leased.client.set_host_name(self.host_name.as_deref());
                 leased.client.handle_timeout(now);

@@ -1,4 +1,4 @@
-//! An interface of a stack: addresses, MTU and neighbours. The loopback interface is number 0.
+//! An interface of a stack: addresses, MTU and neighbours. The loopback interface is the first.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,8 +12,8 @@ use crate::net::source::{self, Candidate};
 use crate::slaac::discovery::{ALL_ROUTERS, Discovery};
 use crate::time::Instant;
 
-/// Number of the loopback interface.
-pub(crate) const LOOPBACK: InterfaceId = InterfaceId(0);
+/// The loopback interface.
+pub(crate) const LOOPBACK: InterfaceId = InterfaceId::LOOPBACK;
 /// MTU of the loopback interface: the largest packet that a super-frame holds.
 pub(crate) const LOOPBACK_MTU: u16 = 65_520;
 

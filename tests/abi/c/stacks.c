@@ -60,9 +60,10 @@ static void lifecycle(void) {
   many = ioth_newstackv("smoltcp", vnls);
   kernel = ioth_newstack("", NULL);
   EXPECT(red != NULL && blue != NULL && many != NULL && kernel != NULL);
-  EXPECT(ioth_if_nametoindex(many, "vde0") == 1);
-  EXPECT(ioth_if_nametoindex(many, "lan") == 2);
-  EXPECT(ioth_if_nametoindex(many, "vde2") == 3);
+  EXPECT(ioth_if_nametoindex(many, "lo") == 1);
+  EXPECT(ioth_if_nametoindex(many, "vde0") == 2);
+  EXPECT(ioth_if_nametoindex(many, "lan") == 3);
+  EXPECT(ioth_if_nametoindex(many, "vde2") == 4);
   EXPECT(ioth_if_nametoindex(many, "vde1") == 0 && errno == ENODEV);
   EXPECT(ioth_delstack(many) == 0);
   FAILS(ioth_delstack(many), EINVAL);
@@ -71,7 +72,7 @@ static void lifecycle(void) {
                         "f:switch://f", "g:switch://g", "h:switch://h", (char *)NULL);
   for (unsigned i = 0; i < 8; i++) {
     char name[] = {(char)('a' + i), 0};
-    EXPECT(ioth_if_nametoindex(many, name) == i + 1);
+    EXPECT(ioth_if_nametoindex(many, name) == i + 2);
   }
   EXPECT(ioth_if_nametoindex(many, "vde8") == 0);
   EXPECT(ioth_delstack(many) == 0);
@@ -122,7 +123,7 @@ static void configuration(void) {
   unsigned char mac[6];
   char text[MAC_ADDRSTRLEN];
   int index, found = 0;
-  EXPECT(stack != NULL && (index = (int)ioth_if_nametoindex(stack, "vde0")) == 1);
+  EXPECT(stack != NULL && (index = (int)ioth_if_nametoindex(stack, "vde0")) == 2);
   inet_pton(AF_INET, "10.0.0.1", &own);
   inet_pton(AF_INET, "10.0.0.254", &gateway);
   inet_pton(AF_INET, "10.9.0.0", &net);
@@ -155,7 +156,7 @@ static void configuration(void) {
   EXPECT(ioth_iproute_del(stack, AF_INET, &net, 16, NULL, 1) == 0);
   EXPECT(ioth_iproute_del(stack, AF_INET, NULL, 0, &gateway, 0) == 0);
   EXPECT(ioth_config(stack, "ip=10.0.7.1/24,-ip=10.0.7.1/24,ip=10.0.8.1/24") == IOTH_CONFIG_STATIC);
-  EXPECT(ioth_config(stack, "ifindex=1,ip=10.0.9.1/24") == IOTH_CONFIG_STATIC);
+  EXPECT(ioth_config(stack, "ifindex=2,ip=10.0.9.1/24") == IOTH_CONFIG_STATIC);
   FAILS(ioth_config(stack, "ifindex=7,ip=10.0.9.1/24"), ENODEV);
   FAILS(ioth_config(stack, "nonsense=1"), EINVAL);
   FAILS(ioth_config(NULL, "ip=10.0.9.1/24"), EOPNOTSUPP);
