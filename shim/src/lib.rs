@@ -102,7 +102,9 @@
 //! | a signal while a call waits for a lock of its stack, before it waits for the network | counts as one before the call |
 //! | calls of this crate in a signal handler | may wait for a lock that the interrupted call holds; plain calls do not |
 //! | plain ioctl(2) with `FIONREAD`, `SIOCOUTQ` | the pair alone; [`ioctl`] of this crate counts right |
-//! | `SIOCSIFFLAGS` | an interface cannot be taken down: `EOPNOTSUPP` |
+//! | `SIOCADDRT`, `SIOCDELRT` with the name of an interface | `EOPNOTSUPP`: no pointer is followed |
+//! | `SIOCADDRT` with `RTF_REJECT` on IPv6 | senders hear `EHOSTUNREACH`; Linux sends to its loopback interface |
+//! | an interface that was down | asks DHCP servers anew once it is up |
 //! | bytes in the pair | add up to some hundred KB to the window and to `SO_SNDBUF` for plain calls |
 //! | descriptors | a socket takes two |
 //! | a forked child | goes on with its sockets through the parent's stack, while the parent lives; new sockets on it fail with `ENETDOWN`; the child may make stacks of its own |
@@ -158,9 +160,9 @@ pub use epoll::{
 pub use filter::attach_filter;
 pub use interfaces::{InterfaceAddress, getifaddrs, if_indextoname, if_nameindex, if_nametoindex};
 pub use ioctl::{
-    FIONBIO, FIONREAD, SIOCATMARK, SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFFLAGS, SIOCGIFHWADDR, SIOCGIFINDEX,
-    SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME, SIOCGIFNETMASK, SIOCOUTQ, SIOCOUTQNSD, SIOCSIFADDR, SIOCSIFFLAGS,
-    SIOCSIFMTU, SIOCSIFNETMASK, ioctl,
+    FIONBIO, FIONREAD, SIOCADDRT, SIOCATMARK, SIOCDELRT, SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFFLAGS,
+    SIOCGIFHWADDR, SIOCGIFINDEX, SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME, SIOCGIFNETMASK, SIOCOUTQ,
+    SIOCOUTQNSD, SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSIFNETMASK, ioctl,
 };
 pub use ioth_stack::filter::Instruction as FilterInstruction;
 pub use ioth_stack::snapshot;

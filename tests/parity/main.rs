@@ -17,6 +17,7 @@ mod epolls;
 mod families;
 mod flags;
 mod icmp_errors;
+mod interfaces;
 mod ip_options;
 mod listening;
 mod messages;
@@ -97,6 +98,7 @@ fn main() -> ExitCode {
         waiting::tests(),
         epolls::tests(),
         netlink::tests(),
+        interfaces::tests(),
     ];
     ioth_tests::netns::run_then(tests.concat(), world::Hosts::end)
 }

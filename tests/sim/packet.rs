@@ -112,23 +112,32 @@ fn the_loopback_interface_can_be_seen_alone() {
 #[test]
 fn what_is_sent_over_loopback_comes_back() {
     let (mut wire, a, _) = Wire::pair();
-    let receiver = wire.datagram(a, "127.0.0.1:5");
-    let sender = wire.datagram(a, "127.0.0.1:6");
+    let receiver = wire.datagram(a, "10.0.0.1:5");
+    let sender = wire.datagram(a, "10.0.0.1:6");
     let seeing = open(&mut wire, a, ALL);
     let now = wire.now();
-    let _ = wire[a].send_to(now, sender, b"again", Some("127.0.0.1:5".parse().unwrap())).unwrap();
+    let _ = wire[a].send_to(now, sender, b"again", Some("10.0.0.1:5".parse().unwrap())).unwrap();
     wire.settle();
     assert_eq!(wire.received(a, receiver), b"again");
     let (mut bytes, _) = all(&mut wire, a, seeing).pop().unwrap();
     // A sum that nobody has completed; none at all is allowed (RFC 768).
     bytes[40..42].fill(0);
     let to = FrameTo { interface: InterfaceId::LOOPBACK, protocol: 0, station: Mac::new([0; 6]) };
-    assert_eq!(wire[a].send_frame(now, seeing, &bytes, Some(to)), Ok(bytes.len()));
-    wire.settle();
-    assert_eq!(wire.received(a, receiver), b"again");
-    // Its sender sees it come, not leave.
-    let kinds: Vec<_> = all(&mut wire, a, seeing).into_iter().map(|(_, passage)| passage.kind).collect();
-    assert_eq!(kinds, [Passing::Host]);
+    for (source, taken) in [(1, None), (9, Some(b"again".to_vec()))] {
+        // RFC 1624: the sum in the header follows.
+        let sum = u16::from_be_bytes([bytes[24], bytes[25]]);
+        let (less, borrowed) = sum.overflowing_sub(u16::from(source - bytes[29]));
+        bytes[24..26].copy_from_slice(&(less - u16::from(borrowed)).to_be_bytes());
+        bytes[29] = source;
+        let now = wire.now();
+        assert_eq!(wire[a].send_frame(now, seeing, &bytes, Some(to)), Ok(bytes.len()));
+        wire.settle();
+        // From an address of its own, it is not believed.
+        assert_eq!(wire.try_received(a, receiver), taken);
+        // Its sender sees it come, not leave.
+        let kinds: Vec<_> = all(&mut wire, a, seeing).into_iter().map(|(_, passage)| passage.kind).collect();
+        assert_eq!(kinds, [Passing::Host]);
+    }
     let for_others = frame([2, 0, 0, 0, 0, 9], b"for nobody");
     let now = wire.now();
     assert_eq!(wire[a].send_frame(now, seeing, &for_others, Some(to)), Ok(for_others.len()));

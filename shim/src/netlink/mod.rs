@@ -24,7 +24,6 @@
 //! | what was undone before anybody looked | is not notified |
 //! | neighbours that the network changes | are notified with the next change of the configuration |
 //! | plain recv(2) after an overflow | does not say `ENOBUFS`; the calls of this crate do |
-//! | a route through an interface that is down | stays, with `RTNH_F_DEAD`, and is used again when it is up; Linux forgets it |
 //! | tables of routes | `main`, and `local`, which follows from the addresses |
 //! | several next hops, metrics, source routes, routes by source | `EOPNOTSUPP` |
 //! | protocol of a route | not kept: shown is `kernel` for what follows from an address, else `static` |

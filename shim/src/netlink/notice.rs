@@ -29,7 +29,13 @@ pub(super) fn between(old: &Snapshot, new: &Snapshot) -> Vec<Notice> {
     let mut notices = Vec::new();
     let mut say = |group, message| notices.push(Notice { group, message });
     let (old_routes, new_routes) = (route::shown(old), route::shown(new));
-    for gone in old_routes.iter().filter(|route| !new_routes.contains(route)) {
+    // Linux is silent about routes of IPv4 that go with their interface.
+    let down = |route: &&route::Shown| {
+        let own = |known: &&Interface| Some(known.index) == route.interface() && !known.enabled;
+        !route::is_v6(route) && new.interfaces.iter().any(|known| own(&known))
+    };
+    let gone = old_routes.iter().filter(|route| !new_routes.contains(route) && !down(route));
+    for gone in gone {
         say(route_group(gone), route::message(gone, RTM_DELROUTE, FROM));
     }
     for gone in &old.neighbours {

@@ -40,6 +40,12 @@ pub(super) struct Shown {
     flags: u32,
 }
 
+impl Shown {
+    pub(super) const fn interface(&self) -> Option<InterfaceId> {
+        self.interface
+    }
+}
+
 /// The routes of both tables and families: IPv4 first, in the order of the tables.
 pub(super) fn shown(seen: &Snapshot) -> Vec<Shown> {
     let main = seen.routes.iter().map(|route| show(seen, route));

@@ -31,6 +31,13 @@ pub(crate) struct Leased6 {
     informed: bool,
 }
 
+impl Leased6 {
+    /// Whether no address is asked for.
+    pub(crate) const fn is_stateless(&self) -> bool {
+        self.client.stateless
+    }
+}
+
 impl Engine {
     /// Asks DHCPv6 servers for addresses and settings of an interface, or, `stateless`, for settings alone, until
     /// [`stop_dhcp6`](Self::stop_dhcp6). Where that is being done nothing changes.

@@ -63,6 +63,8 @@ pub(crate) struct Interface {
     pub(crate) mtu_v6: Option<u16>,
     /// While it learns from routers.
     pub(crate) discovery: Option<Box<Discovery>>,
+    /// Whether it learns from routers again once it is up, and makes temporary addresses then.
+    pub(crate) rediscover: Option<bool>,
     /// Whether DHCPv6 is asked when routers say that there is a server.
     pub(crate) follows: bool,
     /// While it has a lease, or asks for one.
@@ -90,6 +92,7 @@ impl Interface {
             testing: Testing::Off,
             mtu_v6: None,
             discovery: None,
+            rediscover: None,
             follows: false,
             leased4: None,
             leased6: None,

@@ -257,6 +257,14 @@ impl NeighbourTable {
         true
     }
 
+    /// Forgets all neighbours, with the frames that waited for them.
+    pub fn clear(&mut self) {
+        let all: Vec<_> = self.entries.keys().copied().collect();
+        for ip in all {
+            self.remove(ip);
+        }
+    }
+
     /// Does what is due at `now`; [`poll_action`](Self::poll_action) then has it.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(&Reverse((at, ip))) = self.timers.peek()

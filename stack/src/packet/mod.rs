@@ -128,12 +128,30 @@ impl Engine {
         if interface.is_some_and(|interface| !self.has_interface(interface)) {
             return Err(Error::NoInterface);
         }
+        let down = interface.is_some_and(|interface| !self.interfaces[interface.place()].is_running());
         let tap = self.tap_mut(id)?;
         tap.interface = interface;
         if protocol != 0 {
             tap.protocol = protocol;
         }
+        if down {
+            self.endpoint_mut(id)?.error = Some(Error::NetworkDown);
+            self.notify(id);
+        }
         Ok(())
+    }
+
+    /// Whoever sees one interface alone hears that it went down (`packet_notifier`).
+    pub(crate) fn packets_down(&mut self, interface: InterfaceId) {
+        let ids = self.packets.endpoints.clone();
+        for id in ids {
+            if self.tap(id).is_ok_and(|tap| tap.interface == Some(interface))
+                && let Ok(endpoint) = self.endpoint_mut(id)
+            {
+                endpoint.error = Some(Error::NetworkDown);
+                self.notify(id);
+            }
+        }
     }
 
     /// What it is bound to.

@@ -1,6 +1,7 @@
 //! How packet endpoints see frames: a copy of each that comes, and for those that asked for all, of each that leaves.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use super::{ALL, Packets, framing};
 use crate::engine::endpoint::{Arrival, EndpointId, Framing};
@@ -206,7 +207,17 @@ impl Engine {
         // `eth_type_trans`: what is for another station is seen, not taken.
         let own = self.interfaces[LOOPBACK.place()].mac;
         let taken = header.destination == own || header.destination.is_multicast();
-        if taken && matches!(header.ethertype, ethernet::IPV4 | ethernet::IPV6) {
+        // `ip_route_input_slow`: of the stack's own packets it is known where they go; one that only claims to be from here is
+        // not believed.
+        let forged = header.ethertype == ethernet::IPV4
+            && [26, 30].into_iter().any(|at| {
+                let address = frame.bytes().get(at..).and_then(<[u8]>::first_chunk::<4>);
+                address.is_some_and(|octets| match (at, IpAddr::from(*octets)) {
+                    (26, source) => self.is_local(source),
+                    (_, destination) => destination.is_loopback(),
+                })
+            });
+        if taken && !forged && matches!(header.ethertype, ethernet::IPV4 | ethernet::IPV6) {
             self.handle_local(now, frame);
         } else {
             self.counters.not_for_us += 1;
