@@ -10,6 +10,7 @@ mod groups;
 mod harness;
 mod leases;
 mod net_script;
+mod notifications;
 mod packets;
 mod processes;
 mod resolving;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         harness::tests(),
         leases::tests(),
         net_script::tests(),
+        notifications::tests(),
         packets::tests(),
         processes::tests(),
         advertisements::tests(),

@@ -20,9 +20,8 @@
 //!
 //! | what | here |
 //! |---|---|
-//! | notifications | have no sequence number and port, also those that a request of the same socket has caused |
 //! | what was undone before anybody looked | is not notified |
-//! | neighbours that the network changes | are notified with the next change of the configuration |
+//! | a neighbour that grows stale while time passes | is notified with the next change |
 //! | plain recv(2) after an overflow | does not say `ENOBUFS`; the calls of this crate do |
 //! | tables of routes | `main`, and `local`, which follows from the addresses |
 //! | several next hops, metrics, source routes, routes by source | `EOPNOTSUPP` |

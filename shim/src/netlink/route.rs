@@ -41,6 +41,11 @@ pub(super) struct Shown {
 }
 
 impl Shown {
+    /// Whether it follows from an address.
+    pub(super) const fn follows(&self) -> bool {
+        self.protocol == RTPROT_KERNEL
+    }
+
     pub(super) const fn interface(&self) -> Option<InterfaceId> {
         self.interface
     }

@@ -39,6 +39,8 @@ pub struct NeighbourTable {
     dropped: u64,
     /// Bytes of frame buffers that wait, for all neighbours together.
     waiting: usize,
+    /// Whether there is something to tell those who watch.
+    changed: bool,
 }
 
 /// What to do with a frame whose next hop was looked up.
@@ -145,7 +147,13 @@ impl NeighbourTable {
             reachable_time: REACHABLE_TIME,
             dropped: 0,
             waiting: 0,
+            changed: false,
         }
+    }
+
+    /// Whether something is known otherwise than when this was asked last; that time passes is no change.
+    pub(crate) const fn take_changed(&mut self) -> bool {
+        std::mem::replace(&mut self.changed, false)
     }
 
     /// How long a neighbour counts as reachable after it was confirmed to be, 30 s by default. Whoever
@@ -212,6 +220,7 @@ impl NeighbourTable {
             }
             return Vec::new();
         };
+        self.changed = true;
         let before = entry.deadline;
         self.waiting -= entry.waiting_bytes();
         let frames = entry.hear(now, mac, evidence);
@@ -234,6 +243,8 @@ impl NeighbourTable {
         if *reachability == Reachability::Permanent {
             return;
         }
+        self.changed |= !matches!(*reachability, Reachability::Reachable { confirmed }
+            if confirmed + self.reachable_time > now);
         *reachability = Reachability::Reachable { confirmed: now };
         if entry.deadline.take().is_some() {
             self.prune();
@@ -281,9 +292,11 @@ impl NeighbourTable {
                     if let Some(deadline) = entry.deadline {
                         self.schedule(deadline, ip);
                     }
+                    self.changed = true;
                     self.actions.push_back(Action::Solicit { ip, target });
                 }
                 Expiry::Failed(frames) => {
+                    self.changed = true;
                     self.entries.remove(&ip);
                     self.waiting -= waited;
                     self.actions.push_back(Action::Failed { ip, frames: Vec::from(frames) });
@@ -331,6 +344,7 @@ impl NeighbourTable {
     }
 
     fn insert(&mut self, ip: IpAddr, entry: Entry) {
+        self.changed = true;
         let deadline = entry.deadline;
         self.entries.insert(ip, entry);
         if let Some(deadline) = deadline {
@@ -340,6 +354,7 @@ impl NeighbourTable {
 
     fn take(&mut self, ip: IpAddr) -> Option<Entry> {
         let entry = self.entries.remove(&ip)?;
+        self.changed = true;
         self.permanent -= usize::from(entry.is_permanent());
         self.waiting -= entry.waiting_bytes();
         self.prune();
