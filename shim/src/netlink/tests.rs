@@ -154,12 +154,12 @@ fn a_link_is_added_and_removed() {
         });
     });
     assert_eq!(ask(&fd, &new), 0);
-    assert_eq!(ask(&fd, &address(RTM_NEWADDR, 2, 1)), 0);
+    assert_eq!(ask(&fd, &address(RTM_NEWADDR, 3, 1)), 0);
     let receiver = UdpSocket::bind(&blue, "10.0.0.2:7").expect("bound");
     UdpSocket::bind(&red, "10.0.0.1:0").expect("bound").send_to(b"hello", "10.0.0.2:7").expect("sent");
     assert_eq!(receiver.recv_from(&mut [0; 9]).expect("a datagram").0, 5);
-    assert_eq!(ask(&fd, &link(RTM_DELLINK, 2, None, |_| ())), 0);
-    assert_eq!(ask(&fd, &link(RTM_DELLINK, 2, None, |_| ())), libc::ENODEV.cast_unsigned());
+    assert_eq!(ask(&fd, &link(RTM_DELLINK, 3, None, |_| ())), 0);
+    assert_eq!(ask(&fd, &link(RTM_DELLINK, 3, None, |_| ())), libc::ENODEV.cast_unsigned());
     let wrong = link(RTM_NEWLINK, 0, Some(true), |writer| {
         writer.nested(IFLA_LINKINFO, |info| {
             info.text(IFLA_INFO_KIND, "vde");
