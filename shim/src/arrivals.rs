@@ -1,6 +1,7 @@
 //! How the datagrams in a pair arrived. The pair carries their bytes only, so that stands beside it, and finds its datagram
 //! by counting bytes: plain calls take datagrams without a word.
 
+use ioth_stack::net::InterfaceId;
 use ioth_stack::{Arrival, Context, Instant};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -33,7 +34,7 @@ impl How {
         };
         let to_many = match arrival.destination {
             // What came over the loopback interface is for whoever has the address.
-            IpAddr::V4(_) => arrival.interface.index() != 0,
+            IpAddr::V4(_) => arrival.interface != InterfaceId::LOOPBACK,
             IpAddr::V6(_) => false,
         };
         Self { arrival, at: wall_clock(cx, arrival.at), local: if to_many { first() } else { None } }
@@ -93,13 +94,12 @@ impl Arrivals {
 mod tests {
     use super::*;
     use ioth_stack::Instant;
-    use ioth_stack::net::InterfaceId;
 
     #[test]
     fn who_takes_without_a_word_does_not_shift_the_others() {
         let arrival = |ttl| Arrival {
             destination: [10, 0, 0, 1].into(),
-            interface: InterfaceId::new(1),
+            interface: InterfaceId::new(2),
             ttl,
             tos: 0,
             at: Instant::ZERO,

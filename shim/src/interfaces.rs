@@ -27,8 +27,8 @@ pub struct InterfaceAddress {
     pub broadcast: Option<SockAddr>,
 }
 
-/// The index of the interface of that name, see if_nametoindex(3). The loopback interface of a stack has 0, which stands
-/// for no interface elsewhere.
+/// The index of the interface of that name, see if_nametoindex(3). The loopback interface has 1, the first
+/// link 2, as on Linux; 0 stands for none.
 ///
 /// # Errors
 /// `ENODEV` if there is none.
@@ -137,7 +137,7 @@ const fn libc_flag(flag: i32) -> u32 {
 }
 
 pub(crate) fn is_loopback(interface: InterfaceId) -> bool {
-    interface.index() == 0
+    interface == InterfaceId::LOOPBACK
 }
 
 /// The mask of a prefix as an address.

@@ -1,6 +1,8 @@
 //! ioctl(2) on sockets: how much waits, tcp(7) and udp(7), and what netdevice(7) asks about interfaces. The argument is
 //! the bytes of the C structure.
 
+mod route;
+
 use crate::datagram;
 use crate::errno::fail;
 use crate::interfaces::{ARPHRD_ETHER, ARPHRD_LOOPBACK, flags, is_loopback, mask};
@@ -12,7 +14,7 @@ use crate::sys::constants::MSG_DONTWAIT;
 use crate::sys::ioctl as raw;
 use crate::table::{self, Found, Socket};
 use ioth_stack::net::{Cidr, InterfaceId};
-use ioth_stack::{Family, Kind, Snapshot};
+use ioth_stack::{Family, Kind, LinkChange, Snapshot};
 use rustix::io::Errno;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -30,11 +32,15 @@ pub const SIOCATMARK: u32 = 0x8905;
 pub const SIOCOUTQ: u32 = 0x5411;
 /// Bytes that were not sent.
 pub const SIOCOUTQNSD: u32 = 0x894b;
+/// Adds a route: a `struct rtentry` without the name of an interface, or a `struct in6_rtmsg`.
+pub const SIOCADDRT: u32 = 0x890b;
+/// Removes one.
+pub const SIOCDELRT: u32 = 0x890c;
 /// The name of an interface by its index.
 pub const SIOCGIFNAME: u32 = 0x8910;
 /// The flags of an interface.
 pub const SIOCGIFFLAGS: u32 = 0x8913;
-/// Sets them; whether it is up cannot be changed here.
+/// Sets them: `IFF_UP` says whether it is up, the others stay.
 pub const SIOCSIFFLAGS: u32 = 0x8914;
 /// The first IPv4 address of an interface.
 pub const SIOCGIFADDR: u32 = 0x8915;
@@ -95,6 +101,11 @@ pub fn ioctl(fd: impl AsFd, request: u32, argument: &mut [u8]) -> io::Result<i32
         FIONBIO => {
             crate::set_nonblocking(fd, *number != [0; 4])?;
             return Ok(0);
+        }
+        SIOCADDRT | SIOCDELRT => {
+            let stack = socket.home.reach()?;
+            let add = request == SIOCADDRT;
+            return route::change(stack, &stack.snapshot(), socket.shared.family, add, argument);
         }
         SIOCGIFNAME..=SIOCSIFMTU | SIOCGIFHWADDR | SIOCGIFINDEX => {
             return interface(socket, request, argument);
@@ -191,7 +202,7 @@ fn interface(socket: &Socket, request: u32, argument: &mut [u8]) -> io::Result<i
         }
         SIOCSIFADDR | SIOCSIFNETMASK | SIOCSIFMTU | SIOCSIFFLAGS => {
             let stack = Stack::at(Arc::clone(&socket.home));
-            return change(&stack, &seen, (known.index, &known.name), request, room);
+            return change(&stack, socket.home.reach()?, &seen, (known.index, &known.name), request, room);
         }
         _ => return fail(Errno::OPNOTSUPP),
     }
@@ -201,6 +212,7 @@ fn interface(socket: &Socket, request: u32, argument: &mut [u8]) -> io::Result<i
 /// Changes an interface; as on Linux, one address takes the place of the one before.
 fn change(
     stack: &Stack,
+    own: &ioth_stack::Stack,
     seen: &Snapshot,
     (index, name): (InterfaceId, &str),
     request: u32,
@@ -222,9 +234,11 @@ fn change(
     };
     match request {
         SIOCSIFFLAGS => {
+            // Nothing else of it can be said here.
             let wanted = u16::from_ne_bytes(*value.first_chunk().unwrap_or(&[0; 2]));
-            let up = flags(seen, index) as u16 & 1;
-            if wanted & 1 == up { Ok(0) } else { fail(Errno::OPNOTSUPP) }
+            let up = i32::from(wanted) & libc::IFF_UP != 0;
+            let change = LinkChange { up: Some(up), ..LinkChange::default() };
+            Ok(own.change_link(index, &change).map(|()| 0)?)
         }
         SIOCSIFMTU => {
             let mtu = i32::from_ne_bytes(*value.first_chunk().unwrap_or(&[0; 4]));
@@ -232,6 +246,10 @@ fn change(
         }
         SIOCSIFADDR => {
             let address = address()?;
+            if address.is_unspecified() {
+                // As Linux: none takes the place of the one before.
+                return before.map_or(Ok(0), |before| configure(format!("-ip={before}")));
+            }
             // The class of an address says how long its prefix is, as long as nobody else does.
             let class = match address.octets()[0] {
                 ..128 => 8,

@@ -68,7 +68,6 @@
 //! | plain write(2) of a datagram longer than any packet | is taken and lost; UDP says `EMSGSIZE` |
 //! | ICMP errors on a datagram socket | only the calls of this crate report them; poll(2) does not show them (no `ERR`): nothing raises it on one end of a pair |
 //! | control messages beside an error (`MSG_ERRQUEUE`) | the error and its time; Linux adds TTL, TOS and addresses of the ICMP message |
-//! | `IP_PKTINFO`, `IPV6_PKTINFO` | interfaces have the stack's numbers, and the loopback interface has 0 |
 //! | sending to and joining a group without a route to it | goes over the first interface with an address of the family; Linux says `ENETUNREACH` and `ENODEV` for IPv4 |
 //! | `MCAST_JOIN_GROUP` and the like on TCP | `EOPNOTSUPP`; Linux lets a stream socket join |
 //! | a member of a group of IPv6 on one interface | does not hear it on others; Linux forgets the interface once anybody there is a member |
@@ -78,7 +77,6 @@
 //! | `IP_RECVERR`, `IP_MTU_DISCOVER` on TCP | are stored; what the network says of a connection shows when it times out |
 //! | a raw socket of IPv6 and mapped addresses | `ENETUNREACH`; an IPv4 address is `EINVAL` |
 //! | a raw socket with a protocol beyond 255 | `EPROTONOSUPPORT` |
-//! | packet sockets and the loopback interface | it has the number 0, which means all: it cannot be bound to alone, and nothing can be sent to it |
 //! | packet sockets, promiscuous or not | see whatever the link hands over; a switch sends a stack only what is for it |
 //! | rings, fanout and other options of packet(7) | `ENOPROTOOPT` |
 //! | `SO_ATTACH_FILTER` | raw and packet sockets only, `ENOPROTOOPT` on others; programs that load the payload's offset, random numbers or attributes of netlink are `EINVAL` |
@@ -104,7 +102,9 @@
 //! | a signal while a call waits for a lock of its stack, before it waits for the network | counts as one before the call |
 //! | calls of this crate in a signal handler | may wait for a lock that the interrupted call holds; plain calls do not |
 //! | plain ioctl(2) with `FIONREAD`, `SIOCOUTQ` | the pair alone; [`ioctl`] of this crate counts right |
-//! | `SIOCSIFFLAGS` | an interface cannot be taken down: `EOPNOTSUPP` |
+//! | `SIOCADDRT`, `SIOCDELRT` with the name of an interface | `EOPNOTSUPP`: no pointer is followed |
+//! | `SIOCADDRT` with `RTF_REJECT` on IPv6 | senders hear `EHOSTUNREACH`; Linux sends to its loopback interface |
+//! | an interface that was down | asks DHCP servers anew once it is up |
 //! | bytes in the pair | add up to some hundred KB to the window and to `SO_SNDBUF` for plain calls |
 //! | descriptors | a socket takes two |
 //! | a forked child, once the parent has ended | no call waits: streams end or are reset, `accept` says `ECONNRESET`; a datagram socket receives an empty datagram and sends with `EPIPE` |
@@ -162,9 +162,9 @@ pub use epoll::{
 pub use filter::attach_filter;
 pub use interfaces::{InterfaceAddress, getifaddrs, if_indextoname, if_nameindex, if_nametoindex};
 pub use ioctl::{
-    FIONBIO, FIONREAD, SIOCATMARK, SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFFLAGS, SIOCGIFHWADDR, SIOCGIFINDEX,
-    SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME, SIOCGIFNETMASK, SIOCOUTQ, SIOCOUTQNSD, SIOCSIFADDR, SIOCSIFFLAGS,
-    SIOCSIFMTU, SIOCSIFNETMASK, ioctl,
+    FIONBIO, FIONREAD, SIOCADDRT, SIOCATMARK, SIOCDELRT, SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFFLAGS,
+    SIOCGIFHWADDR, SIOCGIFINDEX, SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME, SIOCGIFNETMASK, SIOCOUTQ,
+    SIOCOUTQNSD, SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSIFNETMASK, ioctl,
 };
 pub use ioth_stack::filter::Instruction as FilterInstruction;
 pub use ioth_stack::snapshot;

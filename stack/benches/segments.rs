@@ -8,7 +8,7 @@ use std::time::Instant as Clock;
 use ioth_stack::net::{InterfaceId, Mac};
 use ioth_stack::{EndpointId, Engine, Error, Family, Instant, InterfaceSettings, Kind, Secret};
 
-const ETH0: InterfaceId = InterfaceId::new(1);
+const ETH0: InterfaceId = InterfaceId::new(2);
 const SEGMENTS: usize = 20_000;
 const MSS: usize = 1460;
 const ROUNDS: usize = 15;

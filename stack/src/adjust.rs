@@ -109,19 +109,7 @@ impl Stack {
             context.engine.remove_exact_route(route)?;
             Ok::<_, Error>(place(context, route.interface))
         })?;
-        let gone = configured(route, &name);
-        config.routes.retain(|known| {
-            let unnamed =
-                position == Some(0) && known.way == Way::Link(None) && matches!(gone.way, Way::Link(_));
-            known.destination != gone.destination
-                || known.metric != gone.metric
-                || !(known.way == gone.way || unnamed)
-        });
-        if let Way::Gateway(gateway) = gone.way
-            && is_default(&gone)
-        {
-            config.gateways.retain(|known| *known != gateway);
-        }
+        forget_route(&mut config, &configured(route, &name), position == Some(0));
         Ok(())
     }
 
@@ -195,7 +183,19 @@ impl Stack {
                     }
                 }
             }
-            change.up.map_or(Ok(()), |up| engine.set_enabled(now, interface, up))
+            let Some(up) = change.up else { return Ok(()) };
+            let before = routes_of(context, interface);
+            context.engine.set_enabled(now, interface, up)?;
+            // What went with it is not configured any more.
+            let (name, after) = (change.name.as_ref().unwrap_or(&place.0), routes_of(context, interface));
+            for gone in before.iter().filter(|route| !after.contains(route)) {
+                forget_route(&mut config, &configured(gone, name), place.1 == Some(0));
+            }
+            let held = context.engine.addresses(interface);
+            each_of(&mut config, &(name.clone(), place.1), |settings| {
+                settings.addresses.retain(|known| up || known.address().is_ipv4() || held.contains(known));
+            });
+            Ok(())
         })
     }
 
@@ -228,6 +228,34 @@ fn place(context: &Context<'_>, interface: InterfaceId) -> (String, Option<usize
     let name = context.engine.configured(context.now).interface_name(interface).to_owned();
     let position = context.engine.interface_names().iter().position(|known| *known == name);
     (name, position)
+}
+
+/// The routes of an interface.
+fn routes_of(context: &Context<'_>, interface: InterfaceId) -> Vec<Route> {
+    let seen = context.engine.configured(context.now);
+    let own = seen.routes.into_iter().filter(|route| route.interface == interface);
+    own.map(|route| Route {
+        gateway: route.gateway,
+        metric: route.metric,
+        kind: route.kind,
+        ..Route::on_link(route.destination, interface)
+    })
+    .collect()
+}
+
+/// Has the configuration not say such a route any more. `first`: it is of the interface that is meant without a name.
+fn forget_route(config: &mut Config, gone: &RouteConfig, first: bool) {
+    config.routes.retain(|known| {
+        let unnamed = first && known.way == Way::Link(None) && matches!(gone.way, Way::Link(_));
+        known.destination != gone.destination
+            || known.metric != gone.metric
+            || !(known.way == gone.way || unnamed)
+    });
+    if let Way::Gateway(gateway) = gone.way
+        && is_default(gone)
+    {
+        config.gateways.retain(|known| *known != gateway);
+    }
 }
 
 /// Does something to all settings of an interface.

@@ -69,7 +69,9 @@ impl Stack {
     pub fn remove_interface(&self, name: &str) -> Result<(), SetupError> {
         let names = self.run(|context| context.engine.interface_names());
         let id = self.run(|context| context.engine.interface_by_name(name));
-        let id = id.filter(|id| id.index() > 0).ok_or_else(|| no_interface(name, &names))?;
+        let id = id
+            .filter(|id| *id != crate::net::InterfaceId::LOOPBACK)
+            .ok_or_else(|| no_interface(name, &names))?;
         let mut config = self.0.config.lock();
         self.0.shared.remove_interface(id);
         // Whatever else is said about it was said of this one, and its routes are gone with it.

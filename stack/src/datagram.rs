@@ -244,7 +244,7 @@ impl Engine {
     pub(crate) fn scoped(&self, interface: InterfaceId, address: IpAddr, port: u16) -> SocketAddr {
         match address {
             IpAddr::V6(v6) if v6.is_unicast_link_local() => {
-                std::net::SocketAddrV6::new(v6, port, 0, interface.0).into()
+                std::net::SocketAddrV6::new(v6, port, 0, interface.index()).into()
             }
             _ => SocketAddr::new(address, port),
         }
@@ -343,7 +343,7 @@ impl Engine {
         let scope = scope.or_else(|| options.ip.unicast_interface.filter(|_| !to.ip().is_multicast()));
         let scope =
             scope.or_else(|| self.group_scope(&options.multicast, own.source.unwrap_or(bound), to.ip()));
-        if scope.is_some_and(|scope| scope.index() as usize >= self.interfaces.len()) {
+        if scope.is_some_and(|scope| scope.place() >= self.interfaces.len()) {
             return Err(Error::NoInterface);
         }
         let destination = to.ip();
@@ -503,7 +503,7 @@ fn echo_protocol(destination: IpAddr, data: &[u8]) -> Result<u8, Error> {
 /// The interface that a link-local address is scoped to.
 pub(crate) fn scope_of(address: &SocketAddr) -> Option<InterfaceId> {
     match address {
-        SocketAddr::V6(v6) if v6.scope_id() != 0 => Some(InterfaceId(v6.scope_id())),
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => Some(InterfaceId::new(v6.scope_id())),
         _ => None,
     }
 }

@@ -37,13 +37,13 @@ interface t0 {
 ";
 
 /// A radvd that ends in peace when it is told to.
-struct Router {
+pub(crate) struct Router {
     process: Process,
     end: PathBuf,
 }
 
 impl Router {
-    fn start(home: &Net, label: &str) -> Result<Self> {
+    pub(crate) fn start(home: &Net, label: &str) -> Result<Self> {
         need("radvd", "radvd")?;
         home.tap("t0", &["2001:db8:1::1/64"])?;
         home.run("sysctl -q -w net.ipv6.conf.all.forwarding=1")?;
@@ -59,7 +59,7 @@ impl Router {
         Ok(Self { process, end })
     }
 
-    fn end(&self) -> Result<()> {
+    pub(crate) fn end(&self) -> Result<()> {
         std::fs::write(&self.end, "")?;
         self.process.wait_for_line("ended")?;
         Ok(())

@@ -26,7 +26,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// A network with the kernel at 10.9.0.1 and fd09::1, and a TAP for each of two stacks.
-fn network(home: &Net) -> Result<()> {
+pub(crate) fn network(home: &Net) -> Result<()> {
     home.run("ip link add br0 type bridge forward_delay 0 mcast_snooping 0 && ip link set br0 up")?;
     home.run("ip address add 10.9.0.1/24 dev br0 && ip address add fd09::1/64 dev br0 nodad")?;
     for tap in ["t0", "t1"] {
@@ -37,7 +37,7 @@ fn network(home: &Net) -> Result<()> {
 }
 
 /// A file of one test, that goes with it.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(label: &str, text: &str) -> Result<Self> {
@@ -57,7 +57,7 @@ impl Drop for Scratch {
 }
 
 /// dnsmasq, and the file of its leases.
-fn dnsmasq(home: &Net, label: &str, options: &str) -> Result<(Process, Scratch)> {
+pub(crate) fn dnsmasq(home: &Net, label: &str, options: &str) -> Result<(Process, Scratch)> {
     need("dnsmasq", "dnsmasq-base")?;
     let leases = Scratch::new(label, "")?;
     let process = home.start(&format!(

@@ -11,6 +11,7 @@ mod groups;
 mod harness;
 mod leases;
 mod net_script;
+mod notifications;
 mod orphans;
 mod packets;
 mod processes;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         harness::tests(),
         leases::tests(),
         net_script::tests(),
+        notifications::tests(),
         orphans::tests(),
         packets::tests(),
         processes::tests(),

@@ -19,6 +19,7 @@ mod epolls;
 mod families;
 mod flags;
 mod icmp_errors;
+mod interfaces;
 mod ip_options;
 mod listening;
 mod messages;
@@ -103,6 +104,7 @@ fn main() -> ExitCode {
         crowds::tests(),
         workers::tests(),
         netlink::tests(),
+        interfaces::tests(),
     ];
     ioth_tests::netns::run_then(tests.concat(), world::Hosts::end)
 }

@@ -590,8 +590,12 @@ fn notifications(side: &mut Side<'_>) -> Result<()> {
         let mut kinds = BTreeSet::new();
         let mut bytes = [0; 8192];
         while let Ok((len, from)) = any::recvfrom(&watcher, &mut bytes, MSG_DONTWAIT) {
+            // Which request was the cause.
+            let SockAddr::Netlink { port, .. } = any::getsockname(&side.fd)? else { anyhow::bail!("a name") };
+            let numbers = (word(&bytes, 8), word(&bytes, 12));
+            let cause = (numbers.0 == side.sequence, numbers.0 == 0, numbers.1 == port, numbers.1 == 0);
             for came in side.take_apart(&bytes[..len])? {
-                kinds.insert(format!("{} {from:?}", came.kind));
+                kinds.insert(format!("{} {from:?} {cause:?}", came.kind));
             }
         }
         side.note(format!("{kinds:?}"));

@@ -33,6 +33,7 @@ pub(crate) fn tests() -> Vec<Test> {
         packet_statistics,
         beside_a_frame,
         programs_choose_frames,
+        the_loopback_interface_alone,
         frames_by_plain_calls,
     ]
 }
@@ -445,6 +446,38 @@ fn beside_a_frame(w: &World) -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+fn the_loopback_interface_alone(w: &World) -> Result<()> {
+    let fd = packet(&w.client, SOCK_RAW, 0)?;
+    let lo = LinkAddr { protocol: ETH_P_ALL as u16, interface: 1, ..LinkAddr::default() };
+    w.note("bind", any::bind(&fd, &lo.into()));
+    w.note("own", any::getsockname(&fd).map(|own| show(Some(&own))));
+    let theirs = w.datagram(&w.client)?;
+    ioth::bind(&theirs, &w.here())?;
+    patient(&theirs)?;
+    let own = ioth::getsockname(&theirs)?;
+    let ours = w.datagram(&w.client)?;
+    w.note("send", ioth::sendto(&ours, b"word", 0, &own));
+    let mut kept = Vec::new();
+    for way in ["out", "in"] {
+        let (bytes, from) = next(&fd, ethertype(w) as u16)?;
+        w.note(way, (show(Some(&from)), bytes.len()));
+        w.note("nobody is named", bytes[..12] == [0; 12]);
+        kept = bytes;
+    }
+    w.note("no more", silent(&fd));
+    w.note("recv", ioth::recv(&theirs, &mut [0; 10], 0));
+    if w.family == Family::V4 {
+        // A sum that nobody has completed; none at all is allowed (RFC 768).
+        kept[40..42].fill(0);
+        w.note("by hand", send(&fd, &kept));
+        w.note("comes back", next(&fd, ethertype(w) as u16).map(|(_, from)| show(Some(&from))));
+        // From an address of its own, it is not believed.
+        w.note("not taken", silent(&theirs));
+    }
+    w.note("no more", silent(&fd));
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use rustix::fs::{MemfdFlags, SeekFrom, memfd_create};
 use rustix::pipe::{SpliceFlags, pipe, splice};
 
 use crate::calls::{IN, NOTHING, OUT, patient, plain_read, recv, recv_exactly, send, set_timeout, text};
-use crate::world::World;
+use crate::world::{Family, World};
 
 pub(crate) fn tests() -> Vec<Test> {
     crate::behaviours![
@@ -47,6 +47,7 @@ pub(crate) fn tests() -> Vec<Test> {
         low_water_and_poll,
         low_water_and_the_end,
         bound_to_an_interface,
+        the_number_of_the_loopback_interface,
         bound_to_no_interface,
         bound_elsewhere,
     ]
@@ -511,6 +512,30 @@ fn bound_to_an_interface(w: &World) -> Result<()> {
     w.note("accept", ioth::accept(&listener));
     w.note("let go", ioth::setsockopt(&fd, SOL_SOCKET, ioth::SO_BINDTODEVICE, b""));
     w.note("no name", ioth::getsockopt(&fd, SOL_SOCKET, ioth::SO_BINDTODEVICE, &mut shown));
+    Ok(())
+}
+
+fn the_number_of_the_loopback_interface(w: &World) -> Result<()> {
+    w.note("by name", w.client.within(|stack| ioth::if_nametoindex(stack, "lo")));
+    w.note("by number", w.client.within(|stack| ioth::if_indextoname(stack, 1)));
+    w.note("0 is none", w.client.within(|stack| ioth::if_indextoname(stack, 0)));
+    let fd = w.datagram(&w.client)?;
+    w.note("asked", asked(&fd, SIOCGIFINDEX, "lo").map(|value| i32::from(value[0])));
+    w.note("bind", ioth::setsockopt(&fd, SOL_SOCKET, ioth::SO_BINDTODEVICE, b"lo"));
+    w.note("bound to", ioth::getsockopt_int(&fd, SOL_SOCKET, ioth::SO_BINDTOIFINDEX));
+    let by_number = w.datagram(&w.client)?;
+    w.note("bind by number", ioth::setsockopt_int(&by_number, SOL_SOCKET, ioth::SO_BINDTOIFINDEX, 1));
+    let mut shown = [0; 16];
+    let len = ioth::getsockopt(&by_number, SOL_SOCKET, ioth::SO_BINDTODEVICE, &mut shown)?;
+    w.note("its name", String::from_utf8_lossy(&shown[..len]).into_owned());
+    // An address of IPv6 is reached over its own interface only, if one is named.
+    if w.family == Family::V4 {
+        ioth::bind(&fd, &w.here())?;
+        patient(&fd)?;
+        let own = ioth::getsockname(&fd)?;
+        w.note("send", ioth::sendto(&by_number, b"word", 0, &own));
+        w.note("recv", recv(&fd, 10, 0));
+    }
     Ok(())
 }
 

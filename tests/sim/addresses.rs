@@ -8,7 +8,7 @@ use ioth_stack::{Assignment, Error, Family, Kind, Origin, Standing};
 
 use crate::wire::{Host, Wire, frames};
 
-const ETH: InterfaceId = InterfaceId::new(1);
+const ETH: InterfaceId = InterfaceId::new(2);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn ip(text: &str) -> IpAddr {
@@ -371,9 +371,9 @@ fn a_rival_says_so_from_the_address_itself_rfc_4861_7_2_4() {
     let a = wire.host(1, Default::default(), &[]);
     let _rival = wire.host(2, Default::default(), &["fd00::9/64"]);
     let now = wire.now();
-    wire[a].set_testing(now, InterfaceId::new(1), Testing::Optimistic);
+    wire[a].set_testing(now, InterfaceId::new(2), Testing::Optimistic);
     let taken = Assignment::configured("fd00::9/64".parse().unwrap());
-    wire[a].assign(now, InterfaceId::new(1), taken).unwrap();
+    wire[a].assign(now, InterfaceId::new(2), taken).unwrap();
     wire.settle();
-    assert_eq!(wire[a].standing(InterfaceId::new(1), taken.cidr.address()), Some(Standing::Duplicate));
+    assert_eq!(wire[a].standing(InterfaceId::new(2), taken.cidr.address()), Some(Standing::Duplicate));
 }

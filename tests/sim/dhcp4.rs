@@ -12,7 +12,7 @@ use crate::dhcp_server::{
 };
 use crate::wire::{Host, Wire, frames};
 
-const ETH: InterfaceId = InterfaceId::new(1);
+const ETH: InterfaceId = InterfaceId::new(2);
 const SECOND: Duration = Duration::from_secs(1);
 const FOREVER: u32 = u32::MAX;
 

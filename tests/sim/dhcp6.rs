@@ -12,7 +12,7 @@ use crate::dhcp_server::{
 };
 use crate::wire::{Host, Wire};
 
-const ETH: InterfaceId = InterfaceId::new(1);
+const ETH: InterfaceId = InterfaceId::new(2);
 const SECOND: Duration = Duration::from_secs(1);
 const GIVEN: &str = "2001:db8:9::50";
 /// T1, T2, preferred, valid.

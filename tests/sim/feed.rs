@@ -209,7 +209,7 @@ struct Subject {
 impl Subject {
     fn new() -> Self {
         let mut engine = engine();
-        engine.start_discovery(Instant::ZERO, InterfaceId::new(1), true);
+        engine.start_discovery(Instant::ZERO, InterfaceId::new(2), true);
         let mac = Mac::new([2, 0, 0, 0, 0, 3]);
         let behind = InterfaceSettings { name: "eth1".to_owned(), mac, mtu: 600, offload: false };
         let behind = engine.add_interface(behind).unwrap();
@@ -249,7 +249,7 @@ impl Subject {
     }
 
     fn arrive(&mut self, frame: Frame) {
-        self.engine.handle_frame(self.now, InterfaceId::new(1), frame);
+        self.engine.handle_frame(self.now, InterfaceId::new(2), frame);
     }
 
     fn step(&mut self, step: u8, data: &mut Input<'_>) {
@@ -476,7 +476,7 @@ impl Subject {
         assert!(!self.engine.has_orphans(), "a connection that never ends");
         assert!(self.engine.local_address(self.listener).is_err());
         let own: Vec<IpAddr> =
-            self.engine.addresses(InterfaceId::new(1)).iter().map(ioth_stack::net::Cidr::address).collect();
+            self.engine.addresses(InterfaceId::new(2)).iter().map(ioth_stack::net::Cidr::address).collect();
         assert!(own.contains(&OWN.into()));
     }
 }

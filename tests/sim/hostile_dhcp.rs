@@ -13,7 +13,7 @@ use crate::dhcp_server::{
 };
 use crate::wire::{Dice, Host, Port, Wire};
 
-const ETH: InterfaceId = InterfaceId::new(1);
+const ETH: InterfaceId = InterfaceId::new(2);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A host that asks on one link and has a connection on another.

@@ -14,7 +14,7 @@ use ioth_stack::net::{InterfaceId, Testing};
 use crate::siege::{Scene, attacks};
 use crate::wire::{Host, Wire, frames};
 
-const ETH: InterfaceId = InterfaceId::new(1);
+const ETH: InterfaceId = InterfaceId::new(2);
 const OWN_V4: [u8; 4] = [10, 0, 0, 2];
 const ALL: [u8; 6] = [0xff; 6];
 /// Who talks to the victim from 10.0.0.77.

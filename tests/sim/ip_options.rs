@@ -55,7 +55,7 @@ fn numbers_stand_in_every_packet() {
             );
             let arrival = wire[b].recv_from(y, &mut [], false).unwrap().arrival.unwrap();
             assert_eq!((arrival.ttl, arrival.tos), (7, 0xb9));
-            assert_eq!((arrival.destination, arrival.interface), (address(peer).ip(), InterfaceId::new(1)));
+            assert_eq!((arrival.destination, arrival.interface), (address(peer).ip(), InterfaceId::new(2)));
         }
         // One datagram has its own.
         let one = DatagramOptions { ttl: Some(9), tos: Some(1), ..DatagramOptions::default() };
@@ -99,11 +99,11 @@ fn tcp_has_them_but_for_the_bits_of_ecn_rfc_3168_6_1() {
 #[test]
 fn a_datagram_has_the_source_that_is_asked_for() {
     let (mut wire, a, b) = Wire::pair();
-    wire[a].add_address(InterfaceId::new(1), "10.0.0.7/24".parse().unwrap()).unwrap();
+    wire[a].add_address(InterfaceId::new(2), "10.0.0.7/24".parse().unwrap()).unwrap();
     let (x, y) = (wire.datagram(a, "0.0.0.0:1"), wire.datagram(b, "10.0.0.2:2"));
     for (source, interface, from) in [
         (Some("10.0.0.7"), None, Ok("10.0.0.7:1")),
-        (None, Some(1), Ok("10.0.0.1:1")),
+        (None, Some(2), Ok("10.0.0.1:1")),
         (Some("127.0.0.1"), None, Ok("127.0.0.1:1")),
         (Some("10.0.0.9"), None, Err(Error::NetworkUnreachable)),
         (None, Some(9), Err(Error::NoInterface)),
@@ -268,5 +268,5 @@ fn an_arrival_knows_its_scope() {
     let _ = wire[a].send_to(now, x, b"all", Some(SocketAddr::new(to.into(), 2))).unwrap();
     wire.settle();
     let arrival = wire[b].recv_from(y, &mut [], false).unwrap().arrival.unwrap();
-    assert_eq!((arrival.destination, arrival.interface), (to.into(), InterfaceId::new(1)));
+    assert_eq!((arrival.destination, arrival.interface), (to.into(), InterfaceId::new(2)));
 }

@@ -15,8 +15,8 @@ use crate::feed::{Input, checksum};
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const SIDE_MAC: [u8; 6] = [2, 0, 0, 0, 1, 1];
 const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
-const ETH: InterfaceId = InterfaceId::new(1);
-const SIDE: InterfaceId = InterfaceId::new(2);
+const ETH: InterfaceId = InterfaceId::new(2);
+const SIDE: InterfaceId = InterfaceId::new(3);
 /// Frames that the engine may send between two steps.
 const MOST_FRAMES: usize = 1000;
 

@@ -10,7 +10,7 @@ use ioth_stack::{EndpointId, Engine, Error, Family, Instant, InterfaceSettings, 
 
 use crate::wire::frames::Tcp;
 
-const ETH0: InterfaceId = InterfaceId::new(1);
+const ETH0: InterfaceId = InterfaceId::new(2);
 /// A ring that no path here can fill.
 pub(crate) const RING: usize = 4 << 20;
 const RATE: u64 = 100_000_000;

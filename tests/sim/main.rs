@@ -31,6 +31,7 @@ mod identity;
 mod ip_options;
 mod keepalive;
 mod lies;
+mod link_state;
 mod long_datagrams;
 mod loopback;
 mod loss;

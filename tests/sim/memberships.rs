@@ -9,7 +9,7 @@ use ioth_stack::{EndpointId, Kind, SourceChange, Via};
 use crate::feed::checksum;
 use crate::wire::{Host, Port, Wire, frames};
 
-const ETH: InterfaceId = InterfaceId::new(1);
+const ETH: InterfaceId = InterfaceId::new(2);
 const GROUP: &str = "239.1.2.3";
 const GROUP_V6: &str = "ff15::1:2:3";
 /// What the interface gives itself.

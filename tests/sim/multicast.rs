@@ -237,7 +237,7 @@ fn the_interface_is_chosen_by_option_address_or_route_ip_7() {
     let mut wire = Wire::new();
     let a = wire.host(1, Port::default(), &["10.0.0.1/24", "fd00::1/64"]);
     wire.attach(a, Port { segment: 1, ..Port::default() }, &["10.0.1.1/24", "fd00:0:0:1::1/64"]);
-    let second = InterfaceId::new(2);
+    let second = InterfaceId::new(3);
     for scene in SCENES {
         let x = scene.sender(&mut wire, a);
         let sent = |wire: &mut Wire, id| {
@@ -272,7 +272,7 @@ fn a_membership_is_of_one_interface_rfc_1112_7_1() {
         let far = wire.host(3, Port { segment: 1, ..Port::default() }, &["10.0.1.3/24", "fd00:0:0:1::3/64"]);
         let id = scene.listener(&mut wire, both);
         let now = wire.now();
-        wire[both].join_group(now, id, scene.group(), Via::Interface(InterfaceId::new(2))).unwrap();
+        wire[both].join_group(now, id, scene.group(), Via::Interface(InterfaceId::new(3))).unwrap();
         for (host, heard) in [(near, false), (far, true)] {
             let x = scene.sender(&mut wire, host);
             scene.send(&mut wire, host, x, b"data");
@@ -294,7 +294,7 @@ fn memberships_are_limited_and_refused_as_on_linux_ip_7() {
     assert_eq!(wire[a].join_group(now, id, [10, 0, 0, 9].into(), Via::Routes), Err(Error::Invalid));
     let nowhere = Via::Address([10, 9, 9, 9].into());
     assert_eq!(wire[a].join_group(now, id, at(21), nowhere), Err(Error::NoInterface));
-    let nowhere = Via::Interface(InterfaceId::new(7));
+    let nowhere = Via::Interface(InterfaceId::new(8));
     assert_eq!(wire[a].join_group(now, id, at(21), nowhere), Err(Error::NoInterface));
     let stream = wire[a].open(Kind::Stream, Family::V4);
     assert_eq!(wire[a].join_group(now, stream, at(0), Via::Routes), Err(Error::NotSupported));

@@ -70,8 +70,8 @@ fn a_host_has_none_nor_has_a_router_on_a_line_between_two_rfc_6164_5() {
     wire[c].set_forwarding(true);
     for (to, reached) in [("[fd00::]:9", false), ("[fd00:1::2]:9", false), ("[fd00:1::1:0]:9", true)] {
         let now = wire.now();
-        wire[a].add_route("fd00:1::/112".parse().unwrap(), None, Some(InterfaceId::new(1)), 0).ok();
-        wire[a].add_route("fd00:1::1:0/112".parse().unwrap(), None, Some(InterfaceId::new(1)), 0).ok();
+        wire[a].add_route("fd00:1::/112".parse().unwrap(), None, Some(InterfaceId::new(2)), 0).ok();
+        wire[a].add_route("fd00:1::1:0/112".parse().unwrap(), None, Some(InterfaceId::new(2)), 0).ok();
         let id = wire[a].open(Kind::Datagram, Family::V6);
         wire.record.clear();
         wire[a].send_to(now, id, b"x", Some(to.parse().unwrap())).unwrap();
@@ -129,7 +129,7 @@ fn an_option_of_length_zero_invalidates_the_message_rfc_4861_4_6() {
 fn an_interface_makes_its_link_local_address_itself_rfc_4291_appendix_a() {
     let (wire, a, _) = Wire::pair();
     let own: std::net::IpAddr = link_local(wire.mac(a)).into();
-    assert_eq!(wire[a].addresses(InterfaceId::new(1))[0].address(), own);
+    assert_eq!(wire[a].addresses(InterfaceId::new(2))[0].address(), own);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_link_local_peer_is_reached_over_the_interface_of_its_scope_rfc_4007_6() {
     assert_eq!(wire[a].peer_address(id), Ok(peer));
     // The scope of the other end is its own interface.
     let SocketAddr::V6(seen) = wire[b].peer_address(accepted).unwrap() else { panic!("IPv4") };
-    assert_eq!(seen.scope_id(), 1);
+    assert_eq!(seen.scope_id(), 2);
     assert!(wire.sent_by(a).all(|sent| sent.segment == 1));
 }
 
@@ -159,7 +159,7 @@ fn a_refusal_goes_back_over_the_link_it_came_from() {
     wire.attach(b, crate::wire::Port { segment: 1, ..Default::default() }, &[]);
     let a = wire.host(1, crate::wire::Port { segment: 1, ..Default::default() }, &[]);
     let second = [2, 0, 0, 0, 1, 2];
-    let peer = SocketAddr::from(SocketAddrV6::new(link_local(second), 80, 0, 1));
+    let peer = SocketAddr::from(SocketAddrV6::new(link_local(second), 80, 0, 2));
     let id = wire[a].open(Kind::Stream, Family::V6);
     let now = wire.now();
     assert_eq!(wire[a].connect(now, id, peer), Err(Error::InProgress));

@@ -86,12 +86,72 @@ fn the_loopback_interface_shows_both_ways() {
 }
 
 #[test]
+fn the_loopback_interface_can_be_seen_alone() {
+    let (mut wire, a, b) = Wire::pair();
+    let here = open(&mut wire, a, ALL);
+    wire[a].bind_packet(here, Some(InterfaceId::LOOPBACK), 0).unwrap();
+    let link = open(&mut wire, a, ALL);
+    wire[a].bind_packet(link, Some(InterfaceId::new(2)), 0).unwrap();
+    let one = wire.datagram(a, "127.0.0.1:5");
+    let _ = wire.datagram(b, "10.0.0.2:5");
+    let two = wire.datagram(a, "10.0.0.1:6");
+    let now = wire.now();
+    let _ = wire[a].send_to(now, one, b"self", Some("127.0.0.1:5".parse().unwrap())).unwrap();
+    let _ = wire[a].send_to(now, two, b"over the link", Some("10.0.0.2:5".parse().unwrap())).unwrap();
+    wire.settle();
+    let seen = all(&mut wire, a, here);
+    assert_eq!(
+        seen.iter().map(|(_, passage)| passage.kind).collect::<Vec<_>>(),
+        [Passing::Outgoing, Passing::Host]
+    );
+    assert!(seen.iter().all(|(bytes, passage)| passage.hardware == 772 && bytes[..12] == [0; 12]));
+    let seen = all(&mut wire, a, link);
+    assert!(!seen.is_empty() && seen.iter().all(|(_, passage)| passage.hardware == 1));
+}
+
+#[test]
+fn what_is_sent_over_loopback_comes_back() {
+    let (mut wire, a, _) = Wire::pair();
+    let receiver = wire.datagram(a, "10.0.0.1:5");
+    let sender = wire.datagram(a, "10.0.0.1:6");
+    let seeing = open(&mut wire, a, ALL);
+    let now = wire.now();
+    let _ = wire[a].send_to(now, sender, b"again", Some("10.0.0.1:5".parse().unwrap())).unwrap();
+    wire.settle();
+    assert_eq!(wire.received(a, receiver), b"again");
+    let (mut bytes, _) = all(&mut wire, a, seeing).pop().unwrap();
+    // A sum that nobody has completed; none at all is allowed (RFC 768).
+    bytes[40..42].fill(0);
+    let to = FrameTo { interface: InterfaceId::LOOPBACK, protocol: 0, station: Mac::new([0; 6]) };
+    for (source, taken) in [(1, None), (9, Some(b"again".to_vec()))] {
+        // RFC 1624: the sum in the header follows.
+        let sum = u16::from_be_bytes([bytes[24], bytes[25]]);
+        let (less, borrowed) = sum.overflowing_sub(u16::from(source - bytes[29]));
+        bytes[24..26].copy_from_slice(&(less - u16::from(borrowed)).to_be_bytes());
+        bytes[29] = source;
+        let now = wire.now();
+        assert_eq!(wire[a].send_frame(now, seeing, &bytes, Some(to)), Ok(bytes.len()));
+        wire.settle();
+        // From an address of its own, it is not believed.
+        assert_eq!(wire.try_received(a, receiver), taken);
+        // Its sender sees it come, not leave.
+        let kinds: Vec<_> = all(&mut wire, a, seeing).into_iter().map(|(_, passage)| passage.kind).collect();
+        assert_eq!(kinds, [Passing::Host]);
+    }
+    let for_others = frame([2, 0, 0, 0, 0, 9], b"for nobody");
+    let now = wire.now();
+    assert_eq!(wire[a].send_frame(now, seeing, &for_others, Some(to)), Ok(for_others.len()));
+    wire.settle();
+    assert_eq!(next(&mut wire, a, seeing).map(|(_, passage)| passage.kind), Some(Passing::OtherHost));
+}
+
+#[test]
 fn frames_of_one_endpoint_are_shown_to_the_others() {
     let (mut wire, a, b) = Wire::pair();
     let (here, beside, there) =
         (open(&mut wire, a, ALL), open(&mut wire, a, ALL), open(&mut wire, b, 0x88b5));
     let bytes = frame(wire.mac(b), b"by hand");
-    let to = FrameTo { interface: InterfaceId::new(1), protocol: 0, station: Mac::new([0; 6]) };
+    let to = FrameTo { interface: InterfaceId::new(2), protocol: 0, station: Mac::new([0; 6]) };
     let now = wire.now();
     assert_eq!(wire[a].send_frame(now, here, &bytes, Some(to)), Ok(bytes.len()));
     // Whoever sent it may be gone by then.
@@ -103,7 +163,7 @@ fn frames_of_one_endpoint_are_shown_to_the_others() {
     assert_eq!(next(&mut wire, a, beside).map(|(seen, _)| seen), Some(bytes.clone()));
     assert_eq!(next(&mut wire, b, there).map(|(seen, _)| seen), Some(bytes.clone()));
     assert_eq!(wire[a].send_frame(now, beside, &bytes, None), Err(Error::NoSuchDevice));
-    let nowhere = FrameTo { interface: InterfaceId::new(9), ..to };
+    let nowhere = FrameTo { interface: InterfaceId::new(10), ..to };
     assert_eq!(wire[a].send_frame(now, beside, &bytes, Some(nowhere)), Err(Error::NoSuchDevice));
     assert_eq!(wire[a].send_frame(now, beside, &bytes[..13], Some(to)), Err(Error::Invalid));
 }
@@ -113,7 +173,7 @@ fn they_are_shown_as_ss_does() {
     let (mut wire, a, _) = Wire::pair();
     let _all = open(&mut wire, a, ALL);
     let one = wire[a].open(Kind::Packet(Framing::Payloads), Family::V4);
-    wire[a].bind_packet(one, Some(InterfaceId::new(1)), 0x0800).unwrap();
+    wire[a].bind_packet(one, Some(InterfaceId::new(2)), 0x0800).unwrap();
     let _raw = wire[a].open(Kind::Raw(253), Family::V4);
     let text = wire[a].snapshot(wire.now()).to_string();
     let rows: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();

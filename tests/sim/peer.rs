@@ -106,7 +106,7 @@ impl Table {
         if vouched {
             frame.checksum = Checksum::Verified;
         }
-        self.engine.handle_frame(self.now, InterfaceId::new(1), frame);
+        self.engine.handle_frame(self.now, InterfaceId::new(2), frame);
     }
 
     fn step(&mut self, step: u8, data: &mut Input<'_>) {

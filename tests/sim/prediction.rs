@@ -110,7 +110,7 @@ fn samples(secret: Secret, count: usize) -> Vec<(u16, u32)> {
         &[10, 0, 0, 1],
     ];
     let now = Instant::from_millis(1000);
-    engine.handle_frame(now, InterfaceId::new(1), ioth_stack::link::Frame::from_slice(&arp.concat()));
+    engine.handle_frame(now, InterfaceId::new(2), ioth_stack::link::Frame::from_slice(&arp.concat()));
     let mut syns = Vec::new();
     for number in 0..count as u32 {
         let id = engine.open(Kind::Stream, Family::V4);

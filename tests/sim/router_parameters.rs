@@ -9,7 +9,7 @@ use ioth_stack::{Family, Kind};
 
 use crate::wire::{Host, Sent, Wire, frames};
 
-const ETH: InterfaceId = InterfaceId::new(1);
+const ETH: InterfaceId = InterfaceId::new(2);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// An advertisement of fe80::1, a default router, with the prefix 2001:db8::/64.

@@ -12,7 +12,7 @@ use ioth_stack::{Engine, Instant};
 
 use super::feed::{Input, checksum, engine, introduction, packet};
 
-const ETH: InterfaceId = InterfaceId::new(1);
+const ETH: InterfaceId = InterfaceId::new(2);
 /// More of each than this is no bound: two addresses for each of so many prefixes, and some that grow old.
 const MOST_ADDRESSES: usize = 64;
 const MOST_ROUTES: usize = 128;

@@ -71,7 +71,7 @@ fn a_gateway_that_is_not_on_a_link_is_refused() {
     assert_eq!(wire[a].add_route(default, far, None, 0), Err(Error::NetworkUnreachable));
     let six = Some("fd00::2".parse().unwrap());
     assert_eq!(wire[a].add_route(default, six, None, 0), Err(Error::Invalid));
-    let unknown = Some(InterfaceId::new(9));
+    let unknown = Some(InterfaceId::new(10));
     assert!(wire[a].add_route(default, None, unknown, 0).is_err());
 }
 

@@ -11,7 +11,7 @@ use ioth_stack::{Error, Family, Kind, Origin, Secret, Standing};
 
 use crate::wire::{Host, Port, Wire, frames};
 
-const ETH: InterfaceId = InterfaceId::new(1);
+const ETH: InterfaceId = InterfaceId::new(2);
 const SECOND: Duration = Duration::from_secs(1);
 const FOREVER: u32 = u32::MAX;
 
@@ -331,7 +331,7 @@ fn a_link_local_name_server_has_the_interface_that_it_was_heard_on_rfc_8106_5_1_
     wire[a].handle_frame(now, other, Frame::from_slice(&said.frame("fe80::1", 255)));
     hear(&mut wire, a, &said);
     let known: Vec<_> = wire[a].learned_nameserver_addresses(53).iter().map(ToString::to_string).collect();
-    assert_eq!(known, ["[fe80::ff:fe00:201%1]:53", "[fd00::53]:53", "[fe80::ff:fe00:201%2]:53"]);
+    assert_eq!(known, ["[fe80::ff:fe00:201%2]:53", "[fd00::53]:53", "[fe80::ff:fe00:201%3]:53"]);
     // Who is asked is asked there.
     let server = wire.datagram(far, "[::]:53");
     let socket = wire[a].open(Kind::Datagram, Family::V6);

@@ -9,7 +9,7 @@ use ioth_stack::{EndpointId, Family, Kind, Shutdown, Via};
 
 use crate::wire::{Fate, Host, Port, Wire};
 
-const ETH1: InterfaceId = InterfaceId::new(1);
+const ETH1: InterfaceId = InterfaceId::new(2);
 
 fn at(address: &str) -> SocketAddr {
     address.parse().unwrap()
@@ -48,9 +48,9 @@ fn interfaces_and_addresses() {
     assert_eq!(
         links,
         [
-            (0, "lo", zeros, 65_520, true),
-            (1, "eth1", "02:00:00:00:01:01".to_owned(), 9000, true),
-            (2, "eth2", "02:00:00:00:01:02".to_owned(), 1500, false),
+            (1, "lo", zeros, 65_520, true),
+            (2, "eth1", "02:00:00:00:01:01".to_owned(), 9000, true),
+            (3, "eth2", "02:00:00:00:01:02".to_owned(), 1500, false),
         ]
     );
     assert!(shown.interfaces.iter().all(|link| link.up));
@@ -58,7 +58,7 @@ fn interfaces_and_addresses() {
         let addresses = shown.addresses.iter().filter(move |known| known.interface == interface);
         addresses.map(|known| known.cidr.to_string()).collect::<Vec<_>>()
     };
-    assert_eq!(on(InterfaceId::new(0)), ["127.0.0.1/8", "::1/128"]);
+    assert_eq!(on(InterfaceId::LOOPBACK), ["127.0.0.1/8", "::1/128"]);
     assert_eq!(on(ETH1), ["fe80::ff:fe00:101/64", "10.0.0.1/24"]);
     assert_eq!(on(second), ["fe80::ff:fe00:102/64", "10.1.0.1/16", "fd01::1/64"]);
 
@@ -363,7 +363,7 @@ fn it_prints_as_ip_and_ss_do() {
     }
     // One with bytes both ways that nobody takes, by link-local addresses.
     let listener = wire.listen(b, "[::]:7", 8);
-    let peer = "[fe80::ff:fe00:201%1]:7".parse().unwrap();
+    let peer = "[fe80::ff:fe00:201%2]:7".parse().unwrap();
     let one = wire[a].open(Kind::Stream, Family::V6);
     let now = wire.now();
     let _ = wire[a].connect(now, one, peer);

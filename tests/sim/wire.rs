@@ -155,7 +155,7 @@ impl Wire {
 
     /// Puts a frame in front of a host's interface 1, as if it came from the wire.
     pub(crate) fn inject(&mut self, to: Host, frame: Frame) {
-        self.stations[to.0].engine.handle_frame(self.now, InterfaceId::new(1), frame);
+        self.stations[to.0].engine.handle_frame(self.now, InterfaceId::new(2), frame);
     }
 
     /// Puts bytes in front of a host's interface 1.
@@ -205,7 +205,7 @@ impl Wire {
             while let Some(transmit) = self.stations[from].engine.poll_transmit(self.now) {
                 count += 1;
                 assert!(count < 100_000, "host {from} sends without end");
-                let port = self.stations[from].ports[transmit.interface.index() as usize - 1];
+                let port = self.stations[from].ports[transmit.interface.index() as usize - 2];
                 self.carry(from, port, &transmit.frame);
             }
         }
@@ -226,7 +226,7 @@ impl Wire {
                 if own || other.segment != port.segment {
                     continue;
                 }
-                let interface = InterfaceId::new(at as u32 + 1);
+                let interface = InterfaceId::new(at as u32 + 2);
                 if other.offload {
                     self.launch(to, interface, frame.duplicate());
                 } else {

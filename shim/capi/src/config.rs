@@ -93,8 +93,10 @@ pub unsafe extern "C" fn ioth_config(stack: *mut Ioth, config: *const c_char) ->
         let config = unsafe { required(config) }?;
         let snapshot = stack.snapshot()?;
         let name_of = |index: u32| {
-            let known =
-                snapshot.interfaces.iter().find(|known| index != 0 && known.index.index() == index)?;
+            let known = snapshot
+                .interfaces
+                .iter()
+                .find(|known| !known.is_loopback() && known.index.index() == index)?;
             Some(known.name.clone())
         };
         let parsed = Parsed::new(config, name_of)?;
@@ -147,18 +149,18 @@ mod tests {
     use super::*;
 
     fn parsed(config: &str) -> Parsed {
-        Parsed::new(config, |index| (index == 1).then(|| "vde0".to_owned())).expect("a good string")
+        Parsed::new(config, |index| (index == 2).then(|| "vde0".to_owned())).expect("a good string")
     }
 
     #[test]
     fn strings_of_iothconf_become_ours() {
         let all = parsed(
-            "stack=smoltcp,vnl=switch://a, vnl=eth1:switch://b,ifindex=1,ip=10.0.0.1/24,rd,-dhcp,debug",
+            "stack=smoltcp,vnl=switch://a, vnl=eth1:switch://b,ifindex=2,ip=10.0.0.1/24,rd,-dhcp,debug",
         );
         assert_eq!(all.stack.as_deref(), Some("smoltcp"));
         assert_eq!(all.vnls, ["switch://a", "eth1:switch://b"]);
         assert_eq!(all.items, ["iface=vde0", "ip=10.0.0.1/24", "slaac", "-dhcp"]);
         assert_eq!(all.mask, STATIC | RD | DHCP);
-        assert!(Parsed::new("ifindex=2", |_| None).is_err());
+        assert!(Parsed::new("ifindex=3", |_| None).is_err());
     }
 }

@@ -94,21 +94,25 @@ unsafe fn copy(address: *const libc::sockaddr) -> io::Result<Vec<u8>> {
     unsafe { crate::memory::input(address.cast(), len) }.map(<[u8]>::to_vec)
 }
 
+/// The number of the loopback interface.
+const LOOPBACK: u32 = 1;
+
 /// Interfaces and addresses of a stack of ours.
 fn entries(snapshot: &Snapshot) -> Vec<Entry> {
     let flags = |index: u32, up| {
         let up = if up { libc::IFF_UP | libc::IFF_RUNNING } else { 0 };
-        let kind = if index == 0 { libc::IFF_LOOPBACK } else { libc::IFF_BROADCAST | libc::IFF_MULTICAST };
+        let kind =
+            if index == LOOPBACK { libc::IFF_LOOPBACK } else { libc::IFF_BROADCAST | libc::IFF_MULTICAST };
         (up | kind).cast_unsigned()
     };
     let links = snapshot.interfaces.iter().map(|own| {
         let index = own.index.index();
         let mut link =
             LinkAddr { interface: index, hardware: libc::ARPHRD_ETHER, len: 6, ..LinkAddr::default() };
-        link.hardware = if index == 0 { libc::ARPHRD_LOOPBACK } else { libc::ARPHRD_ETHER };
+        link.hardware = if index == LOOPBACK { libc::ARPHRD_LOOPBACK } else { libc::ARPHRD_ETHER };
         link.station[..6].copy_from_slice(&own.mac.octets());
         let mut broadcast = link;
-        broadcast.station[..6].fill(if index == 0 { 0 } else { 0xff });
+        broadcast.station[..6].fill(if index == LOOPBACK { 0 } else { 0xff });
         Entry {
             name: own.name.clone(),
             flags: flags(index, own.up),

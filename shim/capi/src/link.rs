@@ -171,7 +171,7 @@ pub unsafe extern "C" fn ioth_iplink_del(stack: *mut c_void, name: *const c_char
             Some(name) => name,
             None => &interface(&snapshot, index)?.name,
         };
-        if !snapshot.interfaces.iter().any(|known| known.index.index() != 0 && known.name == name) {
+        if !snapshot.interfaces.iter().any(|known| !known.is_loopback() && known.name == name) {
             return fail(libc::ENODEV);
         }
         stack.remove_interface(name)?;
@@ -186,6 +186,6 @@ pub(crate) fn stack_at(stack: *const c_void) -> io::Result<Stack> {
 
 /// The interface with that number; what is on loopback is not configured.
 pub(crate) fn interface(snapshot: &Snapshot, index: u32) -> io::Result<&Interface> {
-    let known = snapshot.interfaces.iter().find(|known| index != 0 && known.index.index() == index);
+    let known = snapshot.interfaces.iter().find(|known| !known.is_loopback() && known.index.index() == index);
     known.map_or_else(|| fail(libc::ENODEV), Ok)
 }

@@ -20,12 +20,9 @@
 //!
 //! | what | here |
 //! |---|---|
-//! | numbers of interfaces | those of the stack: the first has 1, and loopback has 0; a request that has to name loopback says `lo` |
-//! | notifications | have no sequence number and port, also those that a request of the same socket has caused |
 //! | what was undone before anybody looked | is not notified |
-//! | neighbours that the network changes | are notified with the next change of the configuration |
+//! | a neighbour that grows stale while time passes | is notified with the next change |
 //! | plain recv(2) after an overflow | does not say `ENOBUFS`; the calls of this crate do |
-//! | a route through an interface that is down | stays, with `RTNH_F_DEAD`, and is used again when it is up; Linux forgets it |
 //! | tables of routes | `main`, and `local`, which follows from the addresses |
 //! | several next hops, metrics, source routes, routes by source | `EOPNOTSUPP` |
 //! | protocol of a route | not kept: shown is `kernel` for what follows from an address, else `static` |

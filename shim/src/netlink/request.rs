@@ -9,7 +9,7 @@ use super::constants::{
     RTM_NEWADDR, RTM_NEWLINK, RTM_NEWNEIGH, RTM_NEWROUTE, RTM_SETLINK,
 };
 use super::fault::Fault;
-use super::{address, link, neighbour, route, rule};
+use super::{address, link, neighbour, notice, route, rule};
 use ioth_stack::{Snapshot, Stack};
 use rustix::io::Errno;
 
@@ -62,7 +62,7 @@ pub(super) fn answer(stack: &Stack, manner: Manner, datagram: &[u8]) -> Vec<Vec<
             continue;
         }
         let work = Work { stack, request, to, strict: manner.strict };
-        match serve(&work) {
+        match notice::caused(to, || serve(&work)) {
             Ok(Answer::Dump(messages)) => answers.extend(parts(messages, to)),
             Ok(Answer::Messages(messages)) => {
                 answers.extend(messages);

@@ -23,7 +23,7 @@ const FIXED: usize = 12;
 /// `IP6_RT_PRIO_USER` of Linux: the metric of a route of IPv6 that is given none.
 const METRIC_V6: u32 = 1024;
 /// The interface of routes that lead nowhere.
-const NOWHERE: InterfaceId = InterfaceId::new(0);
+const NOWHERE: InterfaceId = InterfaceId::LOOPBACK;
 
 /// What is said of one route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,17 @@ pub(super) struct Shown {
     scope: u8,
     kind: u8,
     flags: u32,
+}
+
+impl Shown {
+    /// Whether it follows from an address.
+    pub(super) const fn follows(&self) -> bool {
+        self.protocol == RTPROT_KERNEL
+    }
+
+    pub(super) const fn interface(&self) -> Option<InterfaceId> {
+        self.interface
+    }
 }
 
 /// The routes of both tables and families: IPv4 first, in the order of the tables.

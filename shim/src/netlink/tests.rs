@@ -74,14 +74,14 @@ fn the_configuration_keeps_in_step() {
     let stack = stack("netlink-step", "ip=10.0.0.1/24");
     let fd = socket(&stack);
     // What netlink adds, configure removes, and can add again.
-    assert_eq!(ask(&fd, &address(RTM_NEWADDR, 1, 2)), 0);
+    assert_eq!(ask(&fd, &address(RTM_NEWADDR, 2, 2)), 0);
     assert!(has(&stack, "10.0.0.2"));
     stack.configure("-ip=10.0.0.2/24").expect("it is known");
     assert!(!has(&stack, "10.0.0.2"));
     stack.configure("ip=10.0.0.2/24").expect("it is gone");
     // And the reverse, of the interface without a name, too.
-    assert_eq!(ask(&fd, &address(RTM_DELADDR, 1, 1)), 0);
-    assert_eq!(ask(&fd, &address(RTM_DELADDR, 1, 2)), 0);
+    assert_eq!(ask(&fd, &address(RTM_DELADDR, 2, 1)), 0);
+    assert_eq!(ask(&fd, &address(RTM_DELADDR, 2, 2)), 0);
     assert!(!has(&stack, "10.0.0.1") && !has(&stack, "10.0.0.2"));
     stack.configure("ip=10.0.0.1/24").expect("it is gone");
     assert!(has(&stack, "10.0.0.1"));
@@ -99,27 +99,46 @@ fn an_interface_that_is_down_carries_nothing() {
     let sender = UdpSocket::bind(&red, "10.0.0.1:7").expect("bound");
     let receiver = UdpSocket::bind(&blue, "10.0.0.2:7").expect("bound");
     let fd = socket(&red);
-    assert_eq!(ask(&fd, &link(RTM_SETLINK, 1, Some(false), |_| ())), 0);
+    assert_eq!(ask(&fd, &link(RTM_SETLINK, 2, Some(false), |_| ())), 0);
     let refused = sender.send_to(b"lost", "10.0.0.2:7").expect_err("no route");
     assert_eq!(refused.raw_os_error(), Some(libc::ENETUNREACH));
     assert!(has(&red, "10.0.0.1"));
-    assert_eq!(ask(&fd, &link(RTM_SETLINK, 1, Some(true), |_| ())), 0);
+    assert_eq!(ask(&fd, &link(RTM_SETLINK, 2, Some(true), |_| ())), 0);
     sender.send_to(b"found", "10.0.0.2:7").expect("a route");
     let mut room = [0; 9];
     assert_eq!(receiver.recv_from(&mut room).expect("a datagram").0, 5);
     // Down on the other side: what comes in is not taken.
     let other = socket(&blue);
-    assert_eq!(ask(&other, &link(RTM_SETLINK, 1, Some(false), |_| ())), 0);
+    assert_eq!(ask(&other, &link(RTM_SETLINK, 2, Some(false), |_| ())), 0);
     let traffic = || blue.snapshot().expect("a snapshot").interfaces[1].traffic;
     let before = traffic();
     sender.send_to(b"lost", "10.0.0.2:7").expect("sent");
     // A call that finds nothing takes in first what has arrived.
     assert!(crate::recv(&other, &mut room, MSG_DONTWAIT).is_err());
     assert_eq!(traffic(), before);
-    assert_eq!(ask(&other, &link(RTM_SETLINK, 1, Some(true), |_| ())), 0);
+    assert_eq!(ask(&other, &link(RTM_SETLINK, 2, Some(true), |_| ())), 0);
     sender.send_to(b"again", "10.0.0.2:7").expect("sent");
     let (len, _) = receiver.recv_from(&mut room).expect("a datagram");
     assert_eq!(&room[..len], b"again");
+}
+
+#[test]
+fn a_neighbour_that_the_network_changes_is_heard_of() {
+    let red = stack("netlink-neighbour", "ip=10.0.0.1/24");
+    let blue = stack("netlink-neighbour", "ip=10.0.0.2/24");
+    let fd = socket(&red);
+    any::bind(&fd, &SockAddr::Netlink { port: 0, groups: 0x4 }).expect("bound");
+    let sender = UdpSocket::bind(&red, "10.0.0.1:7").expect("bound");
+    let receiver = UdpSocket::bind(&blue, "10.0.0.2:7").expect("bound");
+    sender.send_to(b"word", "10.0.0.2:7").expect("sent");
+    assert_eq!(receiver.recv_from(&mut [0; 9]).expect("a datagram").0, 4);
+    let mut room = [0; 500];
+    let (len, from) = any::recvfrom(&fd, &mut room, 0).expect("a notification");
+    assert_eq!(from, Some(SockAddr::Netlink { port: 0, groups: 0x4 }));
+    // RTM_NEWNEIGH without a cause, of 10.0.0.2, which has answered.
+    assert_eq!((half(&room, 4), word(&room, 8), word(&room, 12)), (28, 0, 0));
+    assert!(room[16..len].windows(4).any(|bytes| bytes == [10, 0, 0, 2]));
+    assert_eq!(half(&room, 24), libc::NUD_REACHABLE);
 }
 
 #[test]
@@ -135,12 +154,12 @@ fn a_link_is_added_and_removed() {
         });
     });
     assert_eq!(ask(&fd, &new), 0);
-    assert_eq!(ask(&fd, &address(RTM_NEWADDR, 2, 1)), 0);
+    assert_eq!(ask(&fd, &address(RTM_NEWADDR, 3, 1)), 0);
     let receiver = UdpSocket::bind(&blue, "10.0.0.2:7").expect("bound");
     UdpSocket::bind(&red, "10.0.0.1:0").expect("bound").send_to(b"hello", "10.0.0.2:7").expect("sent");
     assert_eq!(receiver.recv_from(&mut [0; 9]).expect("a datagram").0, 5);
-    assert_eq!(ask(&fd, &link(RTM_DELLINK, 2, None, |_| ())), 0);
-    assert_eq!(ask(&fd, &link(RTM_DELLINK, 2, None, |_| ())), libc::ENODEV.cast_unsigned());
+    assert_eq!(ask(&fd, &link(RTM_DELLINK, 3, None, |_| ())), 0);
+    assert_eq!(ask(&fd, &link(RTM_DELLINK, 3, None, |_| ())), libc::ENODEV.cast_unsigned());
     let wrong = link(RTM_NEWLINK, 0, Some(true), |writer| {
         writer.nested(IFLA_LINKINFO, |info| {
             info.text(IFLA_INFO_KIND, "vde");
@@ -154,7 +173,7 @@ fn a_link_is_added_and_removed() {
 fn plain_calls_are_answered_by_the_driver() {
     let stack = stack("netlink-plain", "");
     let fd = socket(&stack);
-    rustix::io::write(&fd, &address(RTM_NEWADDR, 1, 3)).expect("written");
+    rustix::io::write(&fd, &address(RTM_NEWADDR, 2, 3)).expect("written");
     let mut room = [0; 4096];
     let len = rustix::io::read(&fd, &mut room).expect("an answer");
     assert_eq!((len, word(&room, 16)), (36, 0));
@@ -162,7 +181,7 @@ fn plain_calls_are_answered_by_the_driver() {
     // One that the driver is to answer although the descriptor is closed at once.
     let mut watcher = PollFd::new(&fd, PollFlags::IN);
     let second = socket(&stack);
-    rustix::io::write(&second, &address(RTM_NEWADDR, 1, 4)).expect("written");
+    rustix::io::write(&second, &address(RTM_NEWADDR, 2, 4)).expect("written");
     crate::close(second).expect("closed");
     let _ = poll(std::slice::from_mut(&mut watcher), Some(&Timespec::default()));
     while !has(&stack, "10.0.0.4") {
@@ -213,7 +232,7 @@ fn a_long_dump_waits_for_its_reader() {
     }
     let dump = message(RTM_GETROUTE, NLM_F_DUMP, &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], |_| ());
     crate::send(&fd, &dump, 0).expect("sent");
-    assert_eq!(ask(&other, &address(RTM_NEWADDR, 1, 5)), 0);
+    assert_eq!(ask(&other, &address(RTM_NEWADDR, 2, 5)), 0);
     let (mut routes, mut room) = (0, vec![0; 1 << 16]);
     // Plain reads: the driver has to bring the rest.
     loop {

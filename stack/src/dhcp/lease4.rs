@@ -76,7 +76,7 @@ impl Engine {
     pub(crate) fn continue_dhcp4(&mut self, now: Instant) {
         for index in 1..self.interfaces.len() {
             let due = |leased: &Leased4| leased.client.poll_timeout().is_some_and(|at| at <= now);
-            let interface = InterfaceId::new(u32::try_from(index).unwrap_or(u32::MAX));
+            let interface = InterfaceId::at(index);
             if let Some(mut leased) = self.interfaces[index].leased4.take_if(|leased| due(leased)) {
                 leased.client.set_host_name(self.host_name.as_deref());
                 leased.client.handle_timeout(now);
@@ -264,7 +264,7 @@ impl Engine {
         let assignment = Assignment { cidr, origin: Origin::Leased, preferred: None, valid, on_link: true };
         // The user may have given it the address.
         let assigned = self.assign(now, interface, assignment).is_ok();
-        let own = &mut self.interfaces[interface.index() as usize].addresses;
+        let own = &mut self.interfaces[interface.place()].addresses;
         if let Some(own) = own.iter_mut().find(|own| assigned && own.cidr == cidr) {
             own.broadcast = broadcast;
         }

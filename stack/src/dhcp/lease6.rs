@@ -31,6 +31,13 @@ pub(crate) struct Leased6 {
     informed: bool,
 }
 
+impl Leased6 {
+    /// Whether no address is asked for.
+    pub(crate) const fn is_stateless(&self) -> bool {
+        self.client.stateless
+    }
+}
+
 impl Engine {
     /// Asks DHCPv6 servers for addresses and settings of an interface, or, `stateless`, for settings alone, until
     /// [`stop_dhcp6`](Self::stop_dhcp6). Where that is being done nothing changes.
@@ -71,7 +78,7 @@ impl Engine {
     pub(crate) fn continue_dhcp6(&mut self, now: Instant) {
         for index in 1..self.interfaces.len() {
             let due = |leased: &Leased6| leased.client.poll_timeout().is_some_and(|at| at <= now);
-            let interface = InterfaceId::new(u32::try_from(index).unwrap_or(u32::MAX));
+            let interface = InterfaceId::at(index);
             if let Some(mut leased) = self.interfaces[index].leased6.take_if(|leased| due(leased)) {
                 leased.client.set_host_name(self.host_name.as_deref());
                 leased.client.handle_timeout(now);

@@ -27,7 +27,7 @@ impl Engine {
     /// Gives back everything that servers lent, as before the end of the stack.
     pub fn release_leases(&mut self, now: Instant) {
         for index in 1..self.interfaces.len() {
-            let interface = InterfaceId::new(u32::try_from(index).unwrap_or(u32::MAX));
+            let interface = InterfaceId::at(index);
             self.stop_dhcp4(now, interface);
             self.stop_dhcp6(now, interface);
         }

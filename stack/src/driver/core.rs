@@ -510,7 +510,7 @@ impl Core {
         let mut pumps = 0;
         loop {
             while let Some(transmit) = self.engine.poll_transmit(now) {
-                let link = self.links.get_mut(transmit.interface.index() as usize).and_then(Option::as_mut);
+                let link = self.links.get_mut(transmit.interface.place()).and_then(Option::as_mut);
                 if link.is_none_or(|link| link.transmit(transmit.frame).is_err()) {
                     self.engine.count_lost();
                 }

@@ -24,7 +24,7 @@ impl Shared {
     ) -> Result<InterfaceId, Error> {
         let mut core = self.core.lock();
         let id = core.engine.add_interface(settings)?;
-        let data = EventData::new_u64(id.index().into());
+        let data = EventData::new_u64(id.0.into());
         if epoll::add(&self.epoll, link.as_fd(), data, EventFlags::IN).is_err() {
             let _ = core.engine.remove_interface(self.now(), id);
             core.links.push(None);
@@ -43,7 +43,7 @@ impl Shared {
     /// The largest packet that the link of an interface carries, in bytes.
     pub(crate) fn link_mtu(&self, id: InterfaceId) -> Option<u16> {
         let core = self.core.lock();
-        let link = core.links.get(id.index() as usize)?.as_ref();
+        let link = core.links.get(id.place())?.as_ref();
         link.map(|link| link.capabilities().mtu)
     }
 
@@ -56,7 +56,7 @@ impl Shared {
         // What is still to leave over it leaves.
         core.settle(self.now());
         let _ = core.engine.remove_interface(self.now(), id);
-        if let Some(link) = core.links.get_mut(id.index() as usize).and_then(Option::take) {
+        if let Some(link) = core.links.get_mut(id.place()).and_then(Option::take) {
             let _ = epoll::delete(&self.epoll, link.as_fd());
             let mut descriptors = self.runtime.descriptors();
             link.descriptors().into_iter().for_each(|fd| descriptors.remove(fd));
@@ -72,7 +72,7 @@ impl Core {
         let mut any = false;
         for index in 0..self.links.len() {
             let Some(link) = &mut self.links[index] else { continue };
-            let interface = InterfaceId::new(u32::try_from(index).unwrap_or(u32::MAX));
+            let interface = InterfaceId::at(index);
             let mut taken = 0;
             for _ in 0..INGRESS_BATCH {
                 match link.receive() {

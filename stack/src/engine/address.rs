@@ -115,6 +115,11 @@ impl Address {
         !self.duplicate && !self.test.as_ref().is_some_and(Test::is_tentative)
     }
 
+    /// Whether the others of its prefix are on the link.
+    pub(super) const fn is_on_link(&self) -> bool {
+        self.on_link
+    }
+
     pub(crate) const fn standing(&self) -> Standing {
         match &self.test {
             _ if self.duplicate => Standing::Duplicate,
@@ -207,7 +212,8 @@ impl Engine {
             on_link,
             ..Address::permanent(cidr)
         });
-        if on_link {
+        // Linux adds the route once the interface is up.
+        if on_link && known.enabled {
             // Two addresses on one network share the route.
             let _ = self.routes.add(Route::on_link(cidr.network(), interface));
         }

@@ -530,7 +530,7 @@ impl Engine {
         let hop = self.connection(id).and_then(|connection| connection.hop);
         match (address, hop) {
             (SocketAddr::V6(v6), Some((hop, _))) if v6.ip().is_unicast_link_local() => {
-                SocketAddrV6::new(*v6.ip(), v6.port(), 0, hop.interface.0).into()
+                SocketAddrV6::new(*v6.ip(), v6.port(), 0, hop.interface.index()).into()
             }
             _ => present(family, address),
         }

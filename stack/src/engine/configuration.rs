@@ -308,6 +308,15 @@ impl Engine {
         self.configuration_changed();
     }
 
+    /// Tells those who watch of neighbours that the network has changed.
+    pub(super) fn notice_neighbours(&mut self) {
+        let changed =
+            self.interfaces.iter_mut().filter_map(|own| own.neighbours.take_changed().then_some(()));
+        if changed.count() > 0 {
+            self.configuration_changed();
+        }
+    }
+
     /// Tells those who watch.
     pub(crate) fn configuration_changed(&mut self) {
         let mut watchers = std::mem::take(&mut self.watchers);

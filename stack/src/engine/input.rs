@@ -58,7 +58,7 @@ impl Engine {
     }
 
     /// Takes in a frame that this stack sent to itself.
-    pub(super) fn handle_local(&mut self, now: Instant, frame: &Frame) {
+    pub(crate) fn handle_local(&mut self, now: Instant, frame: &Frame) {
         self.counters.ip_in += 1;
         let own = &mut self.interfaces[LOOPBACK.0 as usize];
         if !own.enabled {

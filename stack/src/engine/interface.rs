@@ -1,4 +1,4 @@
-//! An interface of a stack: addresses, MTU and neighbours. The loopback interface is number 0.
+//! An interface of a stack: addresses, MTU and neighbours. The loopback interface is the first.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU8;
@@ -13,8 +13,8 @@ use crate::net::source::{self, Candidate};
 use crate::slaac::discovery::{ALL_ROUTERS, Discovery};
 use crate::time::Instant;
 
-/// Number of the loopback interface.
-pub(crate) const LOOPBACK: InterfaceId = InterfaceId(0);
+/// The loopback interface.
+pub(crate) const LOOPBACK: InterfaceId = InterfaceId::LOOPBACK;
 /// MTU of the loopback interface: the largest packet that a super-frame holds.
 pub(crate) const LOOPBACK_MTU: u16 = 65_520;
 
@@ -66,6 +66,8 @@ pub(crate) struct Interface {
     pub(crate) hop_limit: Option<NonZeroU8>,
     /// While it learns from routers.
     pub(crate) discovery: Option<Box<Discovery>>,
+    /// Whether it learns from routers again once it is up, and makes temporary addresses then.
+    pub(crate) rediscover: Option<bool>,
     /// Whether DHCPv6 is asked when routers say that there is a server.
     pub(crate) follows: bool,
     /// Whether it learns from routers while the stack is one, too.
@@ -98,6 +100,7 @@ impl Interface {
             mtu_v6: None,
             hop_limit: None,
             discovery: None,
+            rediscover: None,
             follows: false,
             learns_as_router: false,
             leased4: None,

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use super::Engine;
-use super::interface::LOOPBACK;
+use super::address::{Assignment, Origin};
+use super::interface::{LOOPBACK, link_local};
 use crate::error::Error;
 use crate::net::cidr::Cidr;
 use crate::net::mac::Mac;
@@ -11,8 +12,10 @@ use crate::net::route::{InterfaceId, Route};
 use crate::time::Instant;
 
 impl Engine {
-    /// Sets an interface up or down (`IFF_UP` of netdevice(7)). One that is down takes and sends no frames, and its routes are
-    /// not used; its addresses and routes stay.
+    /// Sets an interface up or down (`IFF_UP` of netdevice(7)). One that is down takes and sends no frames; its routes, its
+    /// neighbours and its addresses of IPv6 are forgotten, as on Linux. Once it is up again, it has a new link-local address,
+    /// the routes to the networks of its addresses, and asks routers and servers anew. Connections over it go on, if that is
+    /// soon enough.
     ///
     /// # Errors
     /// [`Error::NoInterface`] where there is none.
@@ -23,16 +26,61 @@ impl Engine {
             return Ok(());
         }
         known.enabled = on;
-        let addresses: Vec<_> = known.addresses.iter().map(super::Address::ip).collect();
-        // Routes that lead nowhere are held by loopback, which has no others.
-        if interface != LOOPBACK {
-            self.routes.suspend(interface, !on);
-        }
-        self.routes_changed();
-        if on {
-            addresses.into_iter().for_each(|address| self.announce_address(now, interface, address));
+        match (interface, on) {
+            // Routes that lead nowhere are held by loopback, which has no others, and its addresses are of every stack.
+            (LOOPBACK, _) => self.routes_changed(),
+            (_, true) => self.take_up(now, interface),
+            (_, false) => self.take_down(now, interface),
         }
         Ok(())
+    }
+
+    /// `fib_disable_ip`, `addrconf_ifdown`, `neigh_ifdown` of Linux.
+    fn take_down(&mut self, now: Instant, interface: InterfaceId) {
+        let known = &mut self.interfaces[interface.place()];
+        known.rediscover = known.discovery.as_ref().map(|discovery| discovery.is_temporary());
+        self.stop_discovery(now, interface);
+        let known = &mut self.interfaces[interface.place()];
+        known.neighbours.clear();
+        let gone: Vec<_> = known.addresses.iter().map(super::Address::ip).filter(IpAddr::is_ipv6).collect();
+        for address in gone {
+            let _ = self.remove_address(now, interface, address);
+        }
+        self.routes.remove_interface(interface);
+        // What is added meanwhile is not used.
+        self.routes.suspend(interface, true);
+        self.routes_changed();
+        self.packets_down(interface);
+    }
+
+    /// `fib_add_ifaddr`, `addrconf_dev_config`.
+    fn take_up(&mut self, now: Instant, interface: InterfaceId) {
+        self.routes.suspend(interface, false);
+        let known = &mut self.interfaces[interface.place()];
+        let (mac, rediscover) = (known.mac, known.rediscover.take());
+        let lends = (known.leased4.is_some(), known.leased6.as_ref().map(|leased| leased.is_stateless()));
+        for address in known.addresses.iter().filter(|address| address.is_on_link()) {
+            let _ = self.routes.add(Route::on_link(address.cidr.network(), interface));
+        }
+        let addresses: Vec<_> = known.addresses.iter().map(super::Address::ip).collect();
+        self.routes_changed();
+        if let Some(cidr) = Cidr::new(link_local(mac).into(), 64) {
+            let own = Assignment { origin: Origin::LinkLocal, ..Assignment::configured(cidr) };
+            let _ = self.assign(now, interface, own);
+        }
+        addresses.into_iter().for_each(|address| self.announce_address(now, interface, address));
+        if let Some(temporary) = rediscover {
+            self.start_discovery(now, interface, temporary);
+        }
+        // It may be another network now: what was lent is given back, and asked for again.
+        if lends.0 {
+            self.stop_dhcp4(now, interface);
+            self.start_dhcp4(now, interface);
+        }
+        if let Some(stateless) = lends.1 {
+            self.stop_dhcp6(now, interface);
+            self.start_dhcp6(now, interface, stateless);
+        }
     }
 
     /// Gives an interface another Ethernet address, which its neighbours are told.

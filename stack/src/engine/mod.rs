@@ -309,6 +309,9 @@ impl Engine {
     /// The next endpoint whose readiness may have changed.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<EndpointId> {
+        if !self.watchers.is_empty() {
+            self.notice_neighbours();
+        }
         let id = self.events.pop_front()?;
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             endpoint.notified = false;

@@ -52,6 +52,11 @@ impl Engine {
             };
             return Ok(Hop { interface: LOOPBACK, next: source, source });
         }
+        // `ip_route_output_key`: one that is named and down leads nowhere, not even home.
+        let named = scope.and_then(|scope| self.interfaces.get(scope.place()));
+        if scope != Some(LOOPBACK) && named.is_some_and(|named| !named.enabled) {
+            return Err(Error::NetworkUnreachable);
+        }
         if self.is_local(destination) {
             let own = self.interfaces.iter().any(|interface| interface.has(destination));
             let source = if own { destination } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
@@ -62,7 +67,8 @@ impl Engine {
             (interface.ok_or(Error::NetworkUnreachable)?, destination)
         } else if destination == IpAddr::V4(Ipv4Addr::BROADCAST) {
             let usable = |interface: &Interface| {
-                interface.usable().any(|address| address.is_ipv4() == destination.is_ipv4())
+                interface.enabled
+                    && interface.usable().any(|address| address.is_ipv4() == destination.is_ipv4())
             };
             let first = (1..self.interfaces.len()).find(|&at| usable(&self.interfaces[at]));
             let first = first.and_then(|at| u32::try_from(at).ok()).map(InterfaceId);
@@ -79,7 +85,8 @@ impl Engine {
                 RouteKind::Prohibit => return Err(Error::AccessDenied),
             }
         };
-        let via = self.interfaces.get(interface.0 as usize).ok_or(Error::NetworkUnreachable)?;
+        let via = self.interfaces.get(interface.place()).filter(|via| via.enabled);
+        let via = via.ok_or(Error::NetworkUnreachable)?;
         // An interface without an address of its own sends from another's, as on Linux, unless the scope forbids it.
         let others = || self.interfaces[1..].iter().filter(|_| !is_link_local(destination));
         let source = via.source_for(next, destination);

@@ -369,7 +369,9 @@ impl Engine {
         if let Some(route) = route {
             return Some(route.interface);
         }
-        let usable = |known: &Interface| known.usable().any(|address| address.is_ipv4() == group.is_ipv4());
+        let usable = |known: &Interface| {
+            known.enabled && known.usable().any(|address| address.is_ipv4() == group.is_ipv4())
+        };
         let first = |wanted: &dyn Fn(&Interface) -> bool| {
             let at = (1..self.interfaces.len()).find(|&at| wanted(&self.interfaces[at]))?;
             Some(InterfaceId(u32::try_from(at).ok()?))

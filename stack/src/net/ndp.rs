@@ -246,7 +246,7 @@ impl Engine {
         flags: u8,
         target: Ipv6Addr,
     ) -> (Outgoing, usize, impl FnOnce(&mut [u8]) + use<>) {
-        let mac = self.interfaces[hop.interface.index() as usize].mac;
+        let mac = self.interfaces[hop.interface.place()].mac;
         let option = if kind == SOLICITATION { SOURCE_LINK_ADDRESS } else { TARGET_LINK_ADDRESS };
         let flags = if kind == ADVERTISEMENT && self.forwarding { flags | ROUTER } else { flags };
         let fill = move |message: &mut [u8]| {

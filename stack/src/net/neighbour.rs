@@ -44,6 +44,8 @@ pub struct NeighbourTable {
     dropped: u64,
     /// Bytes of frame buffers that wait, for all neighbours together.
     waiting: usize,
+    /// Whether there is something to tell those who watch.
+    changed: bool,
 }
 
 /// What to do with a frame whose next hop was looked up.
@@ -154,7 +156,13 @@ impl NeighbourTable {
             failed: Failed::default(),
             dropped: 0,
             waiting: 0,
+            changed: false,
         }
+    }
+
+    /// Whether something is known otherwise than when this was asked last; that time passes is no change.
+    pub(crate) const fn take_changed(&mut self) -> bool {
+        std::mem::replace(&mut self.changed, false)
     }
 
     /// How long a neighbour counts as reachable after it was confirmed to be, 30 s by default. Whoever
@@ -239,6 +247,7 @@ impl NeighbourTable {
             }
             return Vec::new();
         };
+        self.changed = true;
         let before = entry.deadline;
         self.waiting -= entry.waiting_bytes();
         let frames = entry.hear(now, mac, evidence);
@@ -261,6 +270,8 @@ impl NeighbourTable {
         if *reachability == Reachability::Permanent {
             return;
         }
+        self.changed |= !matches!(*reachability, Reachability::Reachable { confirmed }
+            if confirmed + self.reachable_time > now);
         *reachability = Reachability::Reachable { confirmed: now };
         if entry.deadline.take().is_some() {
             self.prune();
@@ -284,6 +295,14 @@ impl NeighbourTable {
         true
     }
 
+    /// Forgets all neighbours, with the frames that waited for them.
+    pub fn clear(&mut self) {
+        let all: Vec<_> = self.entries.keys().copied().collect();
+        for ip in all {
+            self.remove(ip);
+        }
+    }
+
     /// Does what is due at `now`; [`poll_action`](Self::poll_action) then has it.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(&Reverse((at, ip))) = self.timers.peek()
@@ -301,9 +320,11 @@ impl NeighbourTable {
                     if let Some(deadline) = entry.deadline {
                         self.schedule(deadline, ip);
                     }
+                    self.changed = true;
                     self.actions.push_back(Action::Solicit { ip, target });
                 }
                 Expiry::Failed(frames) => {
+                    self.changed = true;
                     self.entries.remove(&ip);
                     self.failed.note(now, ip);
                     self.waiting -= waited;
@@ -354,6 +375,7 @@ impl NeighbourTable {
     }
 
     fn insert(&mut self, ip: IpAddr, entry: Entry) {
+        self.changed = true;
         let deadline = entry.deadline;
         self.failed.forget(ip);
         self.entries.insert(ip, entry);
@@ -364,6 +386,7 @@ impl NeighbourTable {
 
     fn take(&mut self, ip: IpAddr) -> Option<Entry> {
         let entry = self.entries.remove(&ip)?;
+        self.changed = true;
         self.permanent -= usize::from(entry.is_permanent());
         self.waiting -= entry.waiting_bytes();
         self.prune();

@@ -204,7 +204,7 @@ impl Key {
             destination,
             protocol: if v6 { 0 } else { protocol },
             identification: fragment.part.identification,
-            scope: if scoped { fragment.interface.0 } else { 0 },
+            scope: if scoped { fragment.interface.index() } else { 0 },
         }
     }
 }

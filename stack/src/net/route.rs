@@ -6,20 +6,36 @@ use super::cidr::Cidr;
 use crate::error::Error;
 
 /// Names one interface of one stack. It is never used again for another interface of that stack.
+///
+/// Inside it is the place among the interfaces of its stack, which counts from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InterfaceId(pub(crate) u32);
 
 impl InterfaceId {
-    /// The interface with this index. Indices count from 1, as those of `if_nametoindex(3)` do.
+    /// The loopback interface of every stack: the first, as on Linux.
+    pub const LOOPBACK: Self = Self(0);
+
+    /// The interface with this index, as `if_nametoindex(3)` has it: loopback is 1, the first link 2. No stack has one with
+    /// index 0, which means none.
     #[must_use]
     pub const fn new(index: u32) -> Self {
-        Self(index)
+        Self(index.wrapping_sub(1))
     }
 
     /// The index.
     #[must_use]
     pub const fn index(self) -> u32 {
-        self.0
+        self.0.wrapping_add(1)
+    }
+
+    /// The interface at a place among those of its stack.
+    pub(crate) fn at(place: usize) -> Self {
+        Self(u32::try_from(place).unwrap_or(u32::MAX))
+    }
+
+    /// That place.
+    pub(crate) const fn place(self) -> usize {
+        self.0 as usize
     }
 }
 

@@ -108,6 +108,11 @@ pub struct LinkMembership {
 const OF_STATIONS: [u16; 2] = [0, 3];
 const STATION_LEN: u16 = 6;
 
+/// The kind of an interface.
+fn hardware(interface: InterfaceId) -> u16 {
+    if interface == InterfaceId::LOOPBACK { LOOPBACK_HARDWARE } else { ETHER }
+}
+
 impl Engine {
     /// Says which frames a packet endpoint sees, as bind(2): of one interface or of all, of one Ethernet type or
     /// of all and those that the stack sends ([`ALL`]); 0 leaves the type as it was, at first none.
@@ -123,12 +128,30 @@ impl Engine {
         if interface.is_some_and(|interface| !self.has_interface(interface)) {
             return Err(Error::NoInterface);
         }
+        let down = interface.is_some_and(|interface| !self.interfaces[interface.place()].is_running());
         let tap = self.tap_mut(id)?;
         tap.interface = interface;
         if protocol != 0 {
             tap.protocol = protocol;
         }
+        if down {
+            self.endpoint_mut(id)?.error = Some(Error::NetworkDown);
+            self.notify(id);
+        }
         Ok(())
+    }
+
+    /// Whoever sees one interface alone hears that it went down (`packet_notifier`).
+    pub(crate) fn packets_down(&mut self, interface: InterfaceId) {
+        let ids = self.packets.endpoints.clone();
+        for id in ids {
+            if self.tap(id).is_ok_and(|tap| tap.interface == Some(interface))
+                && let Ok(endpoint) = self.endpoint_mut(id)
+            {
+                endpoint.error = Some(Error::NetworkDown);
+                self.notify(id);
+            }
+        }
     }
 
     /// What it is bound to.
@@ -141,7 +164,7 @@ impl Engine {
         Ok(LinkBinding {
             interface,
             protocol,
-            hardware: own.map_or(0, |_| ETHER),
+            hardware: own.and(interface).map_or(0, hardware),
             station: own.map(|own| own.mac),
         })
     }
@@ -156,7 +179,7 @@ impl Engine {
         wanted: LinkMembership,
         join: bool,
     ) -> Result<(), Error> {
-        let known = self.has_interface(InterfaceId(wanted.interface));
+        let known = self.has_interface(InterfaceId::new(wanted.interface));
         let tap = self.tap_mut(id)?;
         let at = tap.memberships.iter().position(|(held, _)| *held == wanted);
         if !join {

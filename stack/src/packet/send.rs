@@ -29,7 +29,7 @@ impl Engine {
     /// Sends a frame as it is, or what goes behind its header; without `to` over the interface that the endpoint is bound to.
     ///
     /// # Errors
-    /// [`Error::NoSuchDevice`], [`Error::NetworkDown`] (its link is gone), [`Error::MessageTooLong`], [`Error::Invalid`]
+    /// [`Error::NoSuchDevice`], [`Error::NetworkDown`] (it is down, or its link is gone), [`Error::MessageTooLong`], [`Error::Invalid`]
     /// (shorter than a header, or nothing says which station is meant), [`Error::NotSupported`] (no packet endpoint).
     pub fn send_frame(
         &mut self,
@@ -41,10 +41,9 @@ impl Engine {
         let framing = framing(self.endpoint(id)?.kind);
         let bound = self.tap(id)?.interface;
         let interface = to.map(|to| to.interface).or(bound).ok_or(Error::NoSuchDevice)?;
-        // The number 0 is no interface in a sockaddr_ll.
-        let own = self.interfaces.get(interface.0 as usize).filter(|own| !own.removed && interface.0 != 0);
+        let own = self.interfaces.get(interface.place()).filter(|own| !own.removed);
         let own = own.ok_or(Error::NoSuchDevice)?;
-        if !own.up {
+        if !own.is_running() {
             return Err(Error::NetworkDown);
         }
         let mtu = usize::from(own.mtu);

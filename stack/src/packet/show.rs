@@ -1,8 +1,9 @@
 //! How packet endpoints see frames: a copy of each that comes, and for those that asked for all, of each that leaves.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
-use super::{ALL, ETHER, LOOPBACK_HARDWARE, Packets, framing};
+use super::{ALL, Packets, framing};
 use crate::engine::endpoint::{Arrival, EndpointId, Framing};
 use crate::engine::interface::LOOPBACK;
 use crate::engine::{Endpoint, Engine, Role, Transmit};
@@ -175,8 +176,11 @@ impl Engine {
     /// The next frame for a link, shown to whom it is to be shown; frames of the stack to itself are shown both ways, and
     /// stay where they are.
     pub(crate) fn poll_shown(&mut self, now: Instant) -> Option<Transmit> {
-        if let Some(transmit) = self.packets.sent.pop_front() {
-            return Some(transmit);
+        while let Some(transmit) = self.packets.sent.pop_front() {
+            if transmit.interface != LOOPBACK {
+                return Some(transmit);
+            }
+            self.return_frame(now, &transmit.frame);
         }
         if let Some(transmit) = self.out.pop_front() {
             self.show(now, transmit.interface, &transmit.frame, Way::Out, None);
@@ -192,6 +196,32 @@ impl Engine {
             self.local.push_front(frame);
         }
         None
+    }
+}
+
+impl Engine {
+    /// Takes in what a packet endpoint sent over the loopback interface: everybody sees it come, its sender, too.
+    fn return_frame(&mut self, now: Instant, frame: &Frame) {
+        self.show(now, LOOPBACK, frame, Way::In, None);
+        let Some(header) = ethernet::Header::parse(frame.bytes()) else { return };
+        // `eth_type_trans`: what is for another station is seen, not taken.
+        let own = self.interfaces[LOOPBACK.place()].mac;
+        let taken = header.destination == own || header.destination.is_multicast();
+        // `ip_route_input_slow`: of the stack's own packets it is known where they go; one that only claims to be from here is
+        // not believed.
+        let forged = header.ethertype == ethernet::IPV4
+            && [26, 30].into_iter().any(|at| {
+                let address = frame.bytes().get(at..).and_then(<[u8]>::first_chunk::<4>);
+                address.is_some_and(|octets| match (at, IpAddr::from(*octets)) {
+                    (26, source) => self.is_local(source),
+                    (_, destination) => destination.is_loopback(),
+                })
+            });
+        if taken && !forged && matches!(header.ethertype, ethernet::IPV4 | ethernet::IPV6) {
+            self.handle_local(now, frame);
+        } else {
+            self.counters.not_for_us += 1;
+        }
     }
 }
 
@@ -233,7 +263,7 @@ fn look(frame: &Frame, interface: InterfaceId, own: Mac, way: Way) -> Option<(Co
     let passage = Passage {
         protocol: protocol(header.ethertype, &bytes),
         kind,
-        hardware: if interface == LOOPBACK { LOOPBACK_HARDWARE } else { ETHER },
+        hardware: super::hardware(interface),
         station: header.source,
         status,
         len: 0,

@@ -48,6 +48,13 @@ impl Router {
     }
 }
 
+impl Discovery {
+    /// Whether there are addresses that change (RFC 8981).
+    pub(crate) const fn is_temporary(&self) -> bool {
+        self.addresses.are_temporary()
+    }
+}
+
 impl Engine {
     /// Lets an interface learn from routers: prefixes for its addresses, routes, name servers, the MTU. With `temporary`
     /// it also has addresses that change (RFC 8981), and sends from these.
@@ -80,7 +87,11 @@ impl Engine {
     /// Forgets what was learned, with the addresses made from it.
     pub fn stop_discovery(&mut self, now: Instant, interface: InterfaceId) {
         let own = self.interfaces.get_mut(interface.0 as usize);
-        let Some(discovery) = own.and_then(|own| own.discovery.take()) else { return };
+        let Some(own) = own else { return };
+        let Some(discovery) = own.discovery.take() else {
+            own.rediscover = None;
+            return;
+        };
         for route in discovery.routers.iter().filter_map(|router| router.route(interface)) {
             self.routes.remove(&route);
         }

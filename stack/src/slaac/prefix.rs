@@ -50,6 +50,10 @@ impl Stable {
 }
 
 impl Addresses {
+    pub(super) const fn are_temporary(&self) -> bool {
+        self.temporary
+    }
+
     pub(super) const fn new(temporary: bool) -> Self {
         Self { temporary, stable: Vec::new(), temporaries: Vec::new() }
     }

@@ -106,7 +106,7 @@ impl Engine {
             && let Some((hop, _)) = connection.hop
         {
             connection.confirm_at = now + CONFIRM_INTERVAL;
-            self.interfaces[hop.interface.index() as usize].neighbours.confirm(now, hop.next);
+            self.interfaces[hop.interface.place()].neighbours.confirm(now, hop.next);
         }
         if let Some(answer) = answer {
             self.send_segment(now, id, answer);

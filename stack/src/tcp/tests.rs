@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::net::{InterfaceId, Mac};
 use crate::{EndpointId, Engine, Error, Family, Instant, InterfaceSettings, Kind, Secret, Shutdown};
 
-const ETH0: InterfaceId = InterfaceId::new(1);
+const ETH0: InterfaceId = InterfaceId::new(2);
 
 fn engine(number: u8) -> Engine {
     let mut engine = Engine::new(Secret::from_seed(number.into()));

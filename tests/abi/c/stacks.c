@@ -60,9 +60,10 @@ static void lifecycle(void) {
   many = ioth_newstackv("smoltcp", vnls);
   kernel = ioth_newstack("", NULL);
   EXPECT(red != NULL && blue != NULL && many != NULL && kernel != NULL);
-  EXPECT(ioth_if_nametoindex(many, "vde0") == 1);
-  EXPECT(ioth_if_nametoindex(many, "lan") == 2);
-  EXPECT(ioth_if_nametoindex(many, "vde2") == 3);
+  EXPECT(ioth_if_nametoindex(many, "lo") == 1);
+  EXPECT(ioth_if_nametoindex(many, "vde0") == 2);
+  EXPECT(ioth_if_nametoindex(many, "lan") == 3);
+  EXPECT(ioth_if_nametoindex(many, "vde2") == 4);
   EXPECT(ioth_if_nametoindex(many, "vde1") == 0 && errno == ENODEV);
   EXPECT(ioth_delstack(many) == 0);
   FAILS(ioth_delstack(many), EINVAL);
@@ -71,7 +72,7 @@ static void lifecycle(void) {
                         "f:switch://f", "g:switch://g", "h:switch://h", (char *)NULL);
   for (unsigned i = 0; i < 8; i++) {
     char name[] = {(char)('a' + i), 0};
-    EXPECT(ioth_if_nametoindex(many, name) == i + 1);
+    EXPECT(ioth_if_nametoindex(many, name) == i + 2);
   }
   EXPECT(ioth_if_nametoindex(many, "vde8") == 0);
   EXPECT(ioth_delstack(many) == 0);
@@ -122,40 +123,40 @@ static void configuration(void) {
   unsigned char mac[6];
   char text[MAC_ADDRSTRLEN];
   int index, found = 0;
-  EXPECT(stack != NULL && (index = (int)ioth_if_nametoindex(stack, "vde0")) == 1);
+  EXPECT(stack != NULL && (index = (int)ioth_if_nametoindex(stack, "vde0")) == 2);
   inet_pton(AF_INET, "10.0.0.1", &own);
   inet_pton(AF_INET, "10.0.0.254", &gateway);
   inet_pton(AF_INET, "10.9.0.0", &net);
   inet_pton(AF_INET6, "fd00::1", &six);
 
-  EXPECT(ioth_linksetupdown(stack, 1, 1) == 0);
+  EXPECT(ioth_linksetupdown(stack, 2, 1) == 0);
   FAILS(ioth_linksetupdown(stack, 9, 1), ENODEV);
-  EXPECT(ioth_linkgetaddr(stack, 1, mac) == 0);
+  EXPECT(ioth_linkgetaddr(stack, 2, mac) == 0);
   EXPECT(ioth_ntomac(mac, text, sizeof text) == text && strcmp(text, "80:01:02:03:04:05") == 0);
   EXPECT(ioth_ntomac(mac, text, 17) == NULL && errno == ENOSPC);
   EXPECT(ioth_macton("80:01:02:03:04:06", mac) == 1 && mac[5] == 6 && ioth_macton("x", mac) == 0);
-  FAILS(ioth_linksetaddr(stack, 1, mac), EOPNOTSUPP);
-  EXPECT(ioth_linksetmtu(stack, 1, 1400) == 0);
-  FAILS(ioth_linksetmtu(stack, 1, 7), EINVAL);
+  FAILS(ioth_linksetaddr(stack, 2, mac), EOPNOTSUPP);
+  EXPECT(ioth_linksetmtu(stack, 2, 1400) == 0);
+  FAILS(ioth_linksetmtu(stack, 2, 7), EINVAL);
 
   FAILS(ioth_iproute_add(stack, AF_INET, NULL, 0, &gateway, 0), ENETUNREACH);
-  EXPECT(ioth_ipaddr_add(stack, AF_INET, &own, 24, 1) == 0);
-  FAILS(ioth_ipaddr_add(stack, AF_INET, &own, 24, 1), EEXIST);
-  FAILS(ioth_ipaddr_add(stack, AF_INET, &own, 33, 1), EINVAL);
-  FAILS(ioth_ipaddr_add(stack, 4711, &own, 24, 1), EAFNOSUPPORT);
-  FAILS(ioth_ipaddr_add(stack, AF_INET, NULL, 24, 1), EFAULT);
+  EXPECT(ioth_ipaddr_add(stack, AF_INET, &own, 24, 2) == 0);
+  FAILS(ioth_ipaddr_add(stack, AF_INET, &own, 24, 2), EEXIST);
+  FAILS(ioth_ipaddr_add(stack, AF_INET, &own, 33, 2), EINVAL);
+  FAILS(ioth_ipaddr_add(stack, 4711, &own, 24, 2), EAFNOSUPPORT);
+  FAILS(ioth_ipaddr_add(stack, AF_INET, NULL, 24, 2), EFAULT);
   FAILS(ioth_ipaddr_add(stack, AF_INET, &own, 24, 9), ENODEV);
-  EXPECT(ioth_ipaddr_add(stack, AF_INET6, &six, 64, 1) == 0);
+  EXPECT(ioth_ipaddr_add(stack, AF_INET6, &six, 64, 2) == 0);
   EXPECT(ioth_iproute_add(stack, AF_INET, NULL, 0, &gateway, 0) == 0);
   FAILS(ioth_iproute_add(stack, AF_INET, NULL, 0, &gateway, 0), EEXIST);
   EXPECT(ioth_iproute_add(stack, AF_INET, &net, 16, &gateway, 0) == 0);
   EXPECT(ioth_iproute_del(stack, AF_INET, &net, 16, &gateway, 0) == 0);
   FAILS(ioth_iproute_del(stack, AF_INET, &net, 16, &gateway, 0), ESRCH);
-  EXPECT(ioth_iproute_add(stack, AF_INET, &net, 16, NULL, 1) == 0);
-  EXPECT(ioth_iproute_del(stack, AF_INET, &net, 16, NULL, 1) == 0);
+  EXPECT(ioth_iproute_add(stack, AF_INET, &net, 16, NULL, 2) == 0);
+  EXPECT(ioth_iproute_del(stack, AF_INET, &net, 16, NULL, 2) == 0);
   EXPECT(ioth_iproute_del(stack, AF_INET, NULL, 0, &gateway, 0) == 0);
   EXPECT(ioth_config(stack, "ip=10.0.7.1/24,-ip=10.0.7.1/24,ip=10.0.8.1/24") == IOTH_CONFIG_STATIC);
-  EXPECT(ioth_config(stack, "ifindex=1,ip=10.0.9.1/24") == IOTH_CONFIG_STATIC);
+  EXPECT(ioth_config(stack, "ifindex=2,ip=10.0.9.1/24") == IOTH_CONFIG_STATIC);
   FAILS(ioth_config(stack, "ifindex=7,ip=10.0.9.1/24"), ENODEV);
   FAILS(ioth_config(stack, "nonsense=1"), EINVAL);
   FAILS(ioth_config(NULL, "ip=10.0.9.1/24"), EOPNOTSUPP);
@@ -180,14 +181,14 @@ static void configuration(void) {
   FAILS(ioth_getifaddrs(stack, NULL), EFAULT);
 
   struct nl_iplink_data data = {1, sizeof "switch://abi2", "switch://abi2"};
-  EXPECT(ioth_iplink_add(stack, "lan", 0, "vde", &data, 1) == 2);
+  EXPECT(ioth_iplink_add(stack, "lan", 0, "vde", &data, 1) == 3);
   FAILS(ioth_iplink_add(stack, "lan", 0, "vde", &data, 1), EEXIST);
   FAILS(ioth_iplink_add(stack, "tun", 0, "bridge", &data, 1), EOPNOTSUPP);
-  EXPECT(ioth_ipaddr_add(stack, AF_INET, &gateway, 32, 2) == 0 && ioth_ipaddr_del(stack, AF_INET, &gateway, 32, 2) == 0);
-  FAILS(ioth_ipaddr_del(stack, AF_INET, &gateway, 32, 2), EADDRNOTAVAIL);
+  EXPECT(ioth_ipaddr_add(stack, AF_INET, &gateway, 32, 3) == 0 && ioth_ipaddr_del(stack, AF_INET, &gateway, 32, 3) == 0);
+  FAILS(ioth_ipaddr_del(stack, AF_INET, &gateway, 32, 3), EADDRNOTAVAIL);
   EXPECT(ioth_iplink_del(stack, "lan", 0) == 0);
   FAILS(ioth_iplink_del(stack, "lan", 0), ENODEV);
-  EXPECT(ioth_ipaddr_del(stack, AF_INET, &own, 24, 1) == 0);
+  EXPECT(ioth_ipaddr_del(stack, AF_INET, &own, 24, 2) == 0);
 
   /* A message for the stack does not reach the kernel, whose interface 1 is lo. */
   struct {

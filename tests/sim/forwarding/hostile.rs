@@ -104,13 +104,13 @@ proptest! {
         bytes.truncate(cut.max(15));
         let mut frame = Frame::from_slice(&bytes);
         (frame.checksum, frame.segmentation) = (checksum, segmentation);
-        engine.handle_frame(now, InterfaceId::new(1), frame);
+        engine.handle_frame(now, InterfaceId::new(2), frame);
         let mut count = 0;
         while let Some(sent) = engine.poll_transmit(now) {
             count += 1;
             prop_assert!(count <= 2000);
             let frame = sent.frame;
-            let mtu = if sent.interface.index() == 1 { 1500 } else { MTU };
+            let mtu = if sent.interface.index() == 2 { 1500 } else { MTU };
             prop_assert!(frame.segmentation.is_some() || frame.len() <= 14 + mtu, "{} bytes", frame.len());
             let plain = !matches!(frame.checksum, Checksum::Partial { .. }) && frame.segmentation.is_none();
             prop_assert!(offload || plain);
