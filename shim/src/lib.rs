@@ -104,7 +104,7 @@
 //! | a signal while a call waits for a lock of its stack, before it waits for the network | counts as one before the call |
 //! | calls of this crate in a signal handler | may wait for a lock that the interrupted call holds; plain calls do not |
 //! | plain ioctl(2) with `FIONREAD`, `SIOCOUTQ` | the pair alone; [`ioctl`] of this crate counts right |
-//! | `SIOCSIFFLAGS` | an interface cannot be taken down: `EOPNOTSUPP` |
+//! | `SIOCSIFFLAGS` | flags other than `IFF_UP` are not kept |
 //! | bytes in the pair | add up to some hundred KB to the window and to `SO_SNDBUF` for plain calls |
 //! | descriptors | a socket takes two |
 //! | a forked child | goes on with its sockets through the parent's stack, while the parent lives; new sockets on it fail with `ENETDOWN`; the child may make stacks of its own |
@@ -131,6 +131,7 @@ mod namespace;
 pub mod net;
 mod netlink;
 pub mod option;
+mod owner;
 mod packet;
 mod pair;
 mod plain;
@@ -160,9 +161,9 @@ pub use epoll::{
 pub use filter::attach_filter;
 pub use interfaces::{InterfaceAddress, getifaddrs, if_indextoname, if_nameindex, if_nametoindex};
 pub use ioctl::{
-    FIONBIO, FIONREAD, SIOCATMARK, SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFFLAGS, SIOCGIFHWADDR, SIOCGIFINDEX,
-    SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME, SIOCGIFNETMASK, SIOCOUTQ, SIOCOUTQNSD, SIOCSIFADDR, SIOCSIFFLAGS,
-    SIOCSIFMTU, SIOCSIFNETMASK, ioctl,
+    FIONBIO, FIONREAD, SIOCATMARK, SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFDSTADDR, SIOCGIFFLAGS, SIOCGIFHWADDR,
+    SIOCGIFINDEX, SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME, SIOCGIFNETMASK, SIOCGIFTXQLEN, SIOCOUTQ,
+    SIOCOUTQNSD, SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFHWADDR, SIOCSIFMTU, SIOCSIFNAME, SIOCSIFNETMASK, ioctl,
 };
 pub use ioth_stack::filter::Instruction as FilterInstruction;
 pub use ioth_stack::snapshot;
