@@ -1,7 +1,7 @@
 //! Waiting for several descriptors, of any stacks and any others: poll(2), select(2), epoll(7). While they wait, these run
 //! the stacks of the sockets among them.
 
-use crate::boundary::{call, fail};
+use crate::boundary::{call, checked, fail};
 use crate::memory::{check, descriptor, read, write};
 use ioth::{FdSet, epoll_event, pollfd, sigset_t};
 use std::io;
@@ -39,13 +39,8 @@ pub unsafe extern "C" fn ioth_ppoll(
 fn limited(count: libc::nfds_t) -> io::Result<usize> {
     // It is an unsigned int to the kernel.
     let count = count as u32 as usize;
-    if count > 1024 {
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: it writes to a local.
-        crate::boundary::checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
-        if count as u64 > limit.rlim_cur {
-            return fail(libc::EINVAL);
-        }
+    if count > 1024 && count as u64 > open_files()?.rlim_cur {
+        return fail(libc::EINVAL);
     }
     Ok(count)
 }
@@ -117,7 +112,8 @@ unsafe fn selected(
         return fail(libc::EINVAL);
     }
     // core_sys_select: no more than the table of the process has room for, in whole words.
-    let words = open_most()?.min(count.unsigned_abs() as usize).div_ceil(WORD);
+    let most = usize::try_from(open_files()?.rlim_max).unwrap_or(usize::MAX);
+    let words = most.min(count.unsigned_abs() as usize).div_ceil(WORD);
     let mut sets = [None, None, None];
     for (set, place) in sets.iter_mut().zip(places) {
         if !place.is_null() {
@@ -156,12 +152,12 @@ unsafe fn set_at(place: *const u64, words: usize) -> io::Result<FdSet> {
     Ok(set)
 }
 
-/// More descriptors than that nobody has.
-fn open_most() -> io::Result<usize> {
+/// How many descriptors the process may have.
+fn open_files() -> io::Result<libc::rlimit> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: it writes to a local.
-    crate::boundary::checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
-    Ok(usize::try_from(limit.rlim_max).unwrap_or(usize::MAX))
+    checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    Ok(limit)
 }
 
 /// epoll_create(2): the size only has to be one.
