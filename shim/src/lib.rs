@@ -38,7 +38,7 @@
 //! | waiting for any mix of descriptors | [`poll`](fn@poll), [`select`](fn@select), [`epoll_wait`], … |
 //! | the types of [`std::net`] on any stack | [`net`] |
 //! | several messages at once, and files | [`sendmmsg`], [`recvmmsg`], [`readv`], [`writev`], [`sendfile`] |
-//! | interfaces, as the C library shows them | [`getifaddrs`], [`if_nametoindex`], [`ioctl`] |
+//! | interfaces, as the C library shows them | [`getifaddrs`], [`if_nametoindex`], [`ioctl()`] |
 //! | names of hosts, looked up over the stack | [`Stack::resolve`], [`Stack::reverse`], [`getaddrinfo`], [`getnameinfo`], [`gethostbyname`] |
 //! | `AF_NETLINK` sockets, with which programs configure a stack as `ip` does the kernel | [`msocket`], [`any`], the example `ip` |
 //! | which socket options there are | [`option`] |
@@ -103,7 +103,7 @@
 //! | `POLLPRI`, SIGURG | come with the urgent byte itself, behind what waits in front of it beyond some hundred KB; TCP knows of it earlier |
 //! | a signal while a call waits for a lock of its stack, before it waits for the network | counts as one before the call |
 //! | calls of this crate in a signal handler | may wait for a lock that the interrupted call holds; plain calls do not |
-//! | plain ioctl(2) with `FIONREAD`, `SIOCOUTQ` | the pair alone; [`ioctl`] of this crate counts right |
+//! | plain ioctl(2) with `FIONREAD`, `SIOCOUTQ` | the pair alone; [`ioctl()`] of this crate counts right |
 //! | `SIOCSIFFLAGS` | flags other than `IFF_UP` are not kept |
 //! | bytes in the pair | add up to some hundred KB to the window and to `SO_SNDBUF` for plain calls |
 //! | descriptors | a socket takes two |
