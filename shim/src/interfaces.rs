@@ -121,15 +121,17 @@ fn of_kernel<T: Send>(stack: &Stack, ask: fn() -> io::Result<T>) -> io::Result<T
 
 /// The flags of an interface, netdevice(7).
 pub(crate) fn flags(seen: &Snapshot, interface: InterfaceId) -> u32 {
-    const UP: u32 = libc_flag(libc::IFF_UP) | libc_flag(libc::IFF_RUNNING);
-    let up = seen.interfaces.iter().any(|known| known.index == interface && known.up);
+    // IFF_LOWER_UP of netdevice(7), which the C library's header does not name.
+    const CARRIER: u32 = libc_flag(libc::IFF_RUNNING) | 0x10000;
+    let known = seen.interfaces.iter().find(|known| known.index == interface);
+    let up = if known.is_some_and(|known| known.enabled) { libc_flag(libc::IFF_UP) } else { 0 };
+    let carrier = if known.is_some_and(|known| known.up) { CARRIER } else { 0 };
     let kind = if is_loopback(interface) {
         libc_flag(libc::IFF_LOOPBACK)
     } else {
         libc_flag(libc::IFF_BROADCAST) | libc_flag(libc::IFF_MULTICAST)
     };
-    // IFF_LOWER_UP of netdevice(7), which the C library's header does not name.
-    kind | if up { UP | 0x10000 } else { 0 }
+    kind | up | carrier
 }
 
 const fn libc_flag(flag: i32) -> u32 {

@@ -1,23 +1,20 @@
 //! ioctl(2) on sockets: how much waits, tcp(7) and udp(7), and what netdevice(7) asks about interfaces. The argument is
 //! the bytes of the C structure.
 
+mod interface;
 mod route;
 
 use crate::datagram;
 use crate::errno::fail;
-use crate::interfaces::{ARPHRD_ETHER, ARPHRD_LOOPBACK, flags, is_loopback, mask};
 use crate::pair;
-use crate::sockaddr;
-use crate::stack::Stack;
+use crate::stack::Home;
 use crate::state::{Phase, Shared};
 use crate::sys::constants::MSG_DONTWAIT;
 use crate::sys::ioctl as raw;
 use crate::table::{self, Found, Socket};
-use ioth_stack::net::{Cidr, InterfaceId};
-use ioth_stack::{Family, Kind, LinkChange, Snapshot};
+use ioth_stack::{Family, Kind};
 use rustix::io::Errno;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -40,12 +37,14 @@ pub const SIOCDELRT: u32 = 0x890c;
 pub const SIOCGIFNAME: u32 = 0x8910;
 /// The flags of an interface.
 pub const SIOCGIFFLAGS: u32 = 0x8913;
-/// Sets them: `IFF_UP` says whether it is up, the others stay.
+/// Sets them: whether it is up; the others are not kept.
 pub const SIOCSIFFLAGS: u32 = 0x8914;
 /// The first IPv4 address of an interface.
 pub const SIOCGIFADDR: u32 = 0x8915;
-/// Sets it.
+/// Sets it; the class of the address says how long its prefix is, and 0.0.0.0 takes away what there is.
 pub const SIOCSIFADDR: u32 = 0x8916;
+/// The address of the other end, on a link without one the same.
+pub const SIOCGIFDSTADDR: u32 = 0x8917;
 /// Its broadcast address.
 pub const SIOCGIFBRDADDR: u32 = 0x8919;
 /// The mask of its prefix.
@@ -58,21 +57,24 @@ pub const SIOCGIFMETRIC: u32 = 0x891d;
 pub const SIOCGIFMTU: u32 = 0x8921;
 /// Sets it.
 pub const SIOCSIFMTU: u32 = 0x8922;
+/// Gives it another name.
+pub const SIOCSIFNAME: u32 = 0x8923;
+/// Sets its station.
+pub const SIOCSIFHWADDR: u32 = 0x8924;
 /// Its station.
 pub const SIOCGIFHWADDR: u32 = 0x8927;
 /// Its index by its name.
 pub const SIOCGIFINDEX: u32 = 0x8933;
-
-/// Bytes of a name in `struct ifreq`, and of the whole.
-const NAME: usize = 16;
-const REQUEST: usize = 40;
+/// How many frames wait for its link at most: 1000.
+pub const SIOCGIFTXQLEN: u32 = 0x8942;
 
 /// Asks or changes something about a socket, or about an interface of its stack, see ioctl(2). `argument` is the C
 /// structure: an `int`, or a `struct ifreq`.
 ///
 /// # Errors
 /// `EINVAL` for an argument that is too short, and for the queues of a listener, `ENODEV` for an interface that does not
-/// exist, `EADDRNOTAVAIL` for one without an IPv4 address, `ENOTTY` for a request that means nothing.
+/// exist, `EADDRNOTAVAIL` for one without an IPv4 address, `ENOTTY` for a request that means nothing, `ENETDOWN` for
+/// interfaces of a stack that is gone or the parent process's.
 ///
 /// ```
 /// let stack = ioth::Stack::new("switch://ioctl-doc", "ip=10.0.0.1/24")?;
@@ -88,10 +90,28 @@ pub fn ioctl(fd: impl AsFd, request: u32, argument: &mut [u8]) -> io::Result<i32
         Err(error) if error.raw_os_error() == Some(Errno::NOTSOCK.raw_os_error()) => Found::Kernel,
         found => found?,
     };
+    let is_about_interface =
+        matches!(request, SIOCGIFNAME..=SIOCSIFHWADDR | SIOCGIFHWADDR | SIOCGIFINDEX | SIOCGIFTXQLEN);
+    // To the kernel the descriptor is one of AF_UNIX: it would tell and change the interfaces of the host.
     let socket = match &found {
+        Found::Kernel => return raw::call(fd, request, argument),
+        Found::Ours(socket) if is_about_interface => {
+            return interface::ask(&socket.home, socket.shared.family == Family::V4, request, argument);
+        }
+        Found::Plain(shared) if is_about_interface => {
+            let home = home(shared.cookie)?;
+            return interface::ask(&home, shared.family == Family::V4, request, argument);
+        }
+        Found::Netlink(socket) if is_about_interface => {
+            return interface::ask(&socket.home(), false, request, argument);
+        }
         Found::Ours(socket) => socket,
         // Of a pair alone: what is in it.
-        Found::Plain(_) | Found::Netlink(_) | Found::Kernel => return raw::call(fd, request, argument),
+        Found::Plain(_) if matches!(request, FIONREAD | SIOCOUTQ | FIONBIO) => {
+            return raw::call(fd, request, argument);
+        }
+        Found::Netlink(_) if request == FIONBIO => return raw::call(fd, request, argument),
+        Found::Plain(_) | Found::Netlink(_) => return fail(Errno::NOTTY),
     };
     let Some(number) = argument.first_chunk_mut::<4>() else { return fail(Errno::INVAL) };
     let answer = match request {
@@ -107,13 +127,15 @@ pub fn ioctl(fd: impl AsFd, request: u32, argument: &mut [u8]) -> io::Result<i32
             let add = request == SIOCADDRT;
             return route::change(stack, &stack.snapshot(), socket.shared.family, add, argument);
         }
-        SIOCGIFNAME..=SIOCSIFMTU | SIOCGIFHWADDR | SIOCGIFINDEX => {
-            return interface(socket, request, argument);
-        }
         _ => return fail(Errno::NOTTY),
     };
     *number = i32::try_from(answer).unwrap_or(i32::MAX).to_ne_bytes();
     Ok(0)
+}
+
+/// The stack of a socket that has ended, or is the parent process's.
+fn home(cookie: u64) -> io::Result<Arc<Home>> {
+    table::home(cookie).map_or_else(|| fail(Errno::NETDOWN), Ok)
 }
 
 /// What a receive would find, in the pair and behind it.
@@ -158,119 +180,4 @@ fn unsent(socket: &Socket, all: bool) -> io::Result<usize> {
         let unsent = tcp.map_or(0, |tcp| usize::try_from(tcp.unsent).unwrap_or(usize::MAX));
         Ok(written + if all { cx.engine.send_queue(socket.id) } else { unsent })
     })
-}
-
-/// A request about an interface.
-fn interface(socket: &Socket, request: u32, argument: &mut [u8]) -> io::Result<i32> {
-    let Some(argument) = argument.first_chunk_mut::<REQUEST>() else { return fail(Errno::INVAL) };
-    let seen = socket.home.reach()?.snapshot();
-    if request == SIOCGIFNAME {
-        let index = u32::from_ne_bytes(*argument[NAME..].first_chunk().unwrap_or(&[0; 4]));
-        let known = seen.interfaces.iter().find(|known| known.index.index() == index);
-        let name = known.map_or_else(|| fail(Errno::NODEV), |known| Ok(known.name.as_bytes()))?;
-        argument[..NAME].fill(0);
-        let len = name.len().min(NAME - 1);
-        argument[..len].copy_from_slice(&name[..len]);
-        return Ok(0);
-    }
-    let asked = argument[..NAME - 1].split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
-    let known = seen.interfaces.iter().find(|known| known.name.as_bytes() == asked);
-    let known = known.map_or_else(|| fail(Errno::NODEV), Ok)?;
-    if (SIOCGIFADDR..=SIOCSIFNETMASK).contains(&request) && socket.shared.family == Family::V6 {
-        return fail(Errno::NOTTY);
-    }
-    let room = &mut argument[NAME..];
-    let mut give = |bytes: &[u8]| room[..bytes.len()].copy_from_slice(bytes);
-    match request {
-        SIOCGIFFLAGS => give(&(flags(&seen, known.index) as u16).to_ne_bytes()),
-        SIOCGIFINDEX => give(&known.index.index().to_ne_bytes()),
-        SIOCGIFMTU => give(&i32::from(known.mtu).to_ne_bytes()),
-        SIOCGIFMETRIC => give(&[0; 4]),
-        SIOCGIFHWADDR => {
-            let kind = if is_loopback(known.index) { ARPHRD_LOOPBACK } else { ARPHRD_ETHER };
-            give(&kind.to_ne_bytes());
-            room[2..8].copy_from_slice(&known.mac.octets());
-        }
-        SIOCGIFADDR | SIOCGIFBRDADDR | SIOCGIFNETMASK => {
-            let cidr = first_v4(&seen, known.index).map_or_else(|| fail(Errno::ADDRNOTAVAIL), Ok)?;
-            let shown = match request {
-                SIOCGIFADDR => cidr.address(),
-                SIOCGIFNETMASK => mask(&cidr),
-                _ => cidr.broadcast().map_or_else(|| IpAddr::from([0; 4]), IpAddr::V4),
-            };
-            give(&sockaddr::encode(&SocketAddr::new(shown, 0)));
-        }
-        SIOCSIFADDR | SIOCSIFNETMASK | SIOCSIFMTU | SIOCSIFFLAGS => {
-            let stack = Stack::at(Arc::clone(&socket.home));
-            return change(&stack, socket.home.reach()?, &seen, (known.index, &known.name), request, room);
-        }
-        _ => return fail(Errno::OPNOTSUPP),
-    }
-    Ok(0)
-}
-
-/// Changes an interface; as on Linux, one address takes the place of the one before.
-fn change(
-    stack: &Stack,
-    own: &ioth_stack::Stack,
-    seen: &Snapshot,
-    (index, name): (InterfaceId, &str),
-    request: u32,
-    value: &[u8],
-) -> io::Result<i32> {
-    let before = first_v4(seen, index);
-    let configure = |what: String| {
-        let whole = format!("iface={name},{what}");
-        stack.configure(&whole).map(|()| 0).or_else(|_| fail(Errno::INVAL))
-    };
-    let address = || match sockaddr::decode(value) {
-        Some(SocketAddr::V4(v4)) => Ok(*v4.ip()),
-        _ => fail(Errno::INVAL),
-    };
-    let replace = |next: String| match before {
-        Some(before) if before.to_string() == next => Ok(0),
-        Some(before) => configure(format!("-ip={before},ip={next}")),
-        None => configure(format!("ip={next}")),
-    };
-    match request {
-        SIOCSIFFLAGS => {
-            // Nothing else of it can be said here.
-            let wanted = u16::from_ne_bytes(*value.first_chunk().unwrap_or(&[0; 2]));
-            let up = i32::from(wanted) & libc::IFF_UP != 0;
-            let change = LinkChange { up: Some(up), ..LinkChange::default() };
-            Ok(own.change_link(index, &change).map(|()| 0)?)
-        }
-        SIOCSIFMTU => {
-            let mtu = i32::from_ne_bytes(*value.first_chunk().unwrap_or(&[0; 4]));
-            configure(format!("mtu={mtu}"))
-        }
-        SIOCSIFADDR => {
-            let address = address()?;
-            if address.is_unspecified() {
-                // As Linux: none takes the place of the one before.
-                return before.map_or(Ok(0), |before| configure(format!("-ip={before}")));
-            }
-            // The class of an address says how long its prefix is, as long as nobody else does.
-            let class = match address.octets()[0] {
-                ..128 => 8,
-                128..192 => 16,
-                _ => 24,
-            };
-            replace(format!("{address}/{class}"))
-        }
-        _ => {
-            let mask = u32::from(address()?);
-            let before = before.map_or_else(|| fail(Errno::ADDRNOTAVAIL), Ok)?;
-            if mask.leading_ones() + mask.trailing_zeros() != 32 {
-                return fail(Errno::INVAL);
-            }
-            replace(format!("{}/{}", before.address(), mask.leading_ones()))
-        }
-    }
-}
-
-/// The first IPv4 address of an interface.
-fn first_v4(seen: &Snapshot, index: InterfaceId) -> Option<Cidr> {
-    let mut of = seen.addresses.iter().filter(|known| known.interface == index);
-    of.find(|known| known.cidr.address().is_ipv4()).map(|known| known.cidr)
 }

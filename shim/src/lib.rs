@@ -38,7 +38,7 @@
 //! | waiting for any mix of descriptors | [`poll`](fn@poll), [`select`](fn@select), [`epoll_wait`], … |
 //! | the types of [`std::net`] on any stack | [`net`] |
 //! | several messages at once, and files | [`sendmmsg`], [`recvmmsg`], [`readv`], [`writev`], [`sendfile`] |
-//! | interfaces, as the C library shows them | [`getifaddrs`], [`if_nametoindex`], [`ioctl`] |
+//! | interfaces, as the C library shows them | [`getifaddrs`], [`if_nametoindex`], [`ioctl()`] |
 //! | names of hosts, looked up over the stack | [`Stack::resolve`], [`Stack::reverse`], [`getaddrinfo`], [`getnameinfo`], [`gethostbyname`] |
 //! | `AF_NETLINK` sockets, with which programs configure a stack as `ip` does the kernel | [`msocket`], [`any`], the example `ip` |
 //! | which socket options there are | [`option`] |
@@ -101,10 +101,11 @@
 //! | `POLLPRI`, SIGURG | come with the urgent byte itself, behind what waits in front of it beyond some hundred KB; TCP knows of it earlier |
 //! | a signal while a call waits for a lock of its stack, before it waits for the network | counts as one before the call |
 //! | calls of this crate in a signal handler | may wait for a lock that the interrupted call holds; plain calls do not |
-//! | plain ioctl(2) with `FIONREAD`, `SIOCOUTQ` | the pair alone; [`ioctl`] of this crate counts right |
+//! | plain ioctl(2) with `FIONREAD`, `SIOCOUTQ` | the pair alone; [`ioctl()`] of this crate counts right |
 //! | `SIOCADDRT`, `SIOCDELRT` with the name of an interface | `EOPNOTSUPP`: no pointer is followed |
 //! | `SIOCADDRT` with `RTF_REJECT` on IPv6 | senders hear `EHOSTUNREACH`; Linux sends to its loopback interface |
 //! | an interface that was down | asks DHCP servers anew once it is up |
+//! | `SIOCSIFFLAGS` | flags other than `IFF_UP` are not kept |
 //! | bytes in the pair | add up to some hundred KB to the window and to `SO_SNDBUF` for plain calls |
 //! | descriptors | a socket takes two |
 //! | a forked child, once the parent has ended | no call waits: streams end or are reset, `accept` says `ECONNRESET`; a datagram socket receives an empty datagram and sends with `EPIPE` |
@@ -133,6 +134,7 @@ mod namespace;
 pub mod net;
 mod netlink;
 pub mod option;
+mod owner;
 mod packet;
 mod pair;
 mod plain;
@@ -162,9 +164,10 @@ pub use epoll::{
 pub use filter::attach_filter;
 pub use interfaces::{InterfaceAddress, getifaddrs, if_indextoname, if_nameindex, if_nametoindex};
 pub use ioctl::{
-    FIONBIO, FIONREAD, SIOCADDRT, SIOCATMARK, SIOCDELRT, SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFFLAGS,
-    SIOCGIFHWADDR, SIOCGIFINDEX, SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME, SIOCGIFNETMASK, SIOCOUTQ,
-    SIOCOUTQNSD, SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSIFNETMASK, ioctl,
+    FIONBIO, FIONREAD, SIOCADDRT, SIOCATMARK, SIOCDELRT, SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFDSTADDR,
+    SIOCGIFFLAGS, SIOCGIFHWADDR, SIOCGIFINDEX, SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME, SIOCGIFNETMASK,
+    SIOCGIFTXQLEN, SIOCOUTQ, SIOCOUTQNSD, SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFHWADDR, SIOCSIFMTU, SIOCSIFNAME,
+    SIOCSIFNETMASK, ioctl,
 };
 pub use ioth_stack::filter::Instruction as FilterInstruction;
 pub use ioth_stack::snapshot;

@@ -12,7 +12,7 @@ use rustix::net::sockopt;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 /// A socket of a stack.
 #[derive(Debug)]
@@ -42,8 +42,16 @@ pub(crate) enum Found {
 pub(crate) struct Table {
     live: HashMap<u64, Arc<Socket>>,
     netlink: HashMap<u64, Arc<netlink::Socket>>,
-    ended: HashMap<u64, Arc<Shared>>,
+    ended: HashMap<u64, Ended>,
     order: VecDeque<u64>,
+}
+
+/// What is remembered of a socket whose engine's end is closed.
+#[derive(Debug)]
+struct Ended {
+    shared: Arc<Shared>,
+    /// It does not keep its stack.
+    home: Weak<Home>,
 }
 
 /// How many ended sockets are remembered. Nothing tells when their last descriptor is closed.
@@ -66,7 +74,8 @@ pub(crate) fn retire(cookie: u64) {
         table.ended.remove(&oldest);
     }
     table.order.push_back(cookie);
-    table.ended.insert(cookie, Arc::clone(&socket.shared));
+    let ended = Ended { shared: Arc::clone(&socket.shared), home: Arc::downgrade(&socket.home) };
+    table.ended.insert(cookie, ended);
     drop(table);
     // `socket` may be the last to hold the stack: it goes with no lock of ours held.
 }
@@ -113,7 +122,15 @@ pub(crate) fn find_cookie(cookie: u64) -> Found {
     if let Some(socket) = table.netlink.get(&cookie) {
         return Found::Netlink(Arc::clone(socket));
     }
-    table.ended.get(&cookie).map_or(Found::Kernel, |shared| Found::Plain(Arc::clone(shared)))
+    table.ended.get(&cookie).map_or(Found::Kernel, |ended| Found::Plain(Arc::clone(&ended.shared)))
+}
+
+/// The stack that the socket with this cookie is on, or was on while there is such a stack.
+pub(crate) fn home(cookie: u64) -> Option<Arc<Home>> {
+    let table = read();
+    let live = table.live.get(&cookie).map(|socket| Arc::clone(&socket.home));
+    live.or_else(|| table.netlink.get(&cookie).map(|socket| socket.home()))
+        .or_else(|| table.ended.get(&cookie)?.home.upgrade())
 }
 
 /// The socket with this cookie, while the engine has its end.

@@ -2,12 +2,12 @@
 //! `ioth.h` on the kernel's stack, and with those on a stack of ours. What the first says, the others must say.
 
 mod header;
-mod installed;
+mod manual;
 mod own;
 mod programs;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ioth_tests::netns::run([programs::tests(), header::tests(), own::tests(), installed::tests()].concat())
+    ioth_tests::netns::run([programs::tests(), header::tests(), own::tests(), manual::tests()].concat())
 }

@@ -32,6 +32,11 @@ programs![
     urgent,
     nonblocking,
     family6,
+    raw,
+    packets,
+    events,
+    vectors,
+    passing,
 ];
 
 /// The source of a program.

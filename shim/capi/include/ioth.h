@@ -9,8 +9,10 @@
 #include <ifaddrs.h>
 #include <netdb.h>
 #include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -89,8 +91,20 @@ ssize_t ioth_sendto(int fd, const void *buf, size_t len, int flags, const struct
 ssize_t ioth_sendmsg(int fd, const struct msghdr *msg, int flags);
 int ioth_sendmmsg(int fd, struct mmsghdr *msgvec, unsigned int vlen, int flags);
 
+/* offset NULL: from where the file stands. */
+ssize_t ioth_sendfile(int out_fd, int in_fd, off_t *offset, size_t count);
+
+/* These wait faster than the system calls, which see sockets of stacks as well: the waiting thread runs the stacks. */
 int ioth_poll(struct pollfd *fds, nfds_t nfds, int timeout);
+int ioth_ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout, const sigset_t *sigmask);
 int ioth_select(int nfds, fd_set *readfds, fd_set *writefds, fd_set *exceptfds, struct timeval *timeout);
+int ioth_pselect(int nfds, fd_set *readfds, fd_set *writefds, fd_set *exceptfds, const struct timespec *timeout,
+                 const sigset_t *sigmask);
+int ioth_epoll_create(int size);
+int ioth_epoll_create1(int flags);
+int ioth_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
+int ioth_epoll_wait(int epfd, struct epoll_event *events, int maxevents, int timeout);
+int ioth_epoll_pwait(int epfd, struct epoll_event *events, int maxevents, int timeout, const sigset_t *sigmask);
 
 /* ---- names: over the default stack; ioth_mgetaddrinfo: over any ---- */
 
@@ -99,6 +113,9 @@ int ioth_mgetaddrinfo(struct ioth *stack, const char *node, const char *service,
                       struct addrinfo **res);
 /* The addresses of IPv4 of a name; NULL and h_errno. What it gives is the thread's until its next call. */
 struct hostent *ioth_gethostbyname(const char *name);
+/* The same for AF_INET6, too; and the name of an address. */
+struct hostent *ioth_gethostbyname2(const char *name, int family);
+struct hostent *ioth_gethostbyaddr(const void *addr, socklen_t len, int family);
 /* For what ioth_getaddrinfo() and ioth_mgetaddrinfo() gave, and nothing else. */
 void ioth_freeaddrinfo(struct addrinfo *res);
 const char *ioth_gai_strerror(int errcode);

@@ -2,7 +2,9 @@
 
 use crate::boundary::{call, fail};
 use crate::lifecycle;
+use crate::mac;
 use crate::memory::required;
+use crate::netlink;
 use crate::registry::{self, Ioth};
 use ioth::Stack;
 use std::ffi::{CString, c_char};
@@ -24,14 +26,26 @@ struct Parsed {
     vnls: Vec<String>,
     /// What [`Stack::configure`] understands.
     items: Vec<String>,
+    /// What it does not know of a stack that runs.
+    ethernet: Vec<Ethernet>,
     /// What it asks for.
     mask: i32,
+}
+
+/// `eth`, `mac=`, `macaddr=`: an interface is up or down, and its address.
+#[derive(Debug, PartialEq)]
+struct Ethernet {
+    /// `None` for the first.
+    interface: Option<String>,
+    mac: Option<String>,
+    up: Option<bool>,
 }
 
 impl Parsed {
     /// `name_of`: the name of the interface with a number.
     fn new(config: &str, name_of: impl Fn(u32) -> Option<String>) -> io::Result<Self> {
         let mut parsed = Self::default();
+        let (mut interface, mut host) = (None, None);
         for item in config.split(',').map(str::trim).filter(|item| !item.is_empty()) {
             let (key, value) =
                 item.split_once('=').map_or((item, ""), |(key, value)| (key.trim(), value.trim()));
@@ -43,12 +57,28 @@ impl Parsed {
                     let name = value.parse().ok().and_then(&name_of);
                     let name = name.map_or_else(|| fail(libc::ENODEV), Ok)?;
                     parsed.items.push(format!("iface={name}"));
+                    interface = Some(name);
                 }
                 // What routers say.
                 "rd" | "rd6" => parsed.items.push(format!("{undo}slaac")),
+                "eth" => {
+                    let up = Some(undo.is_empty());
+                    parsed.ethernet.push(Ethernet { interface: interface.clone(), mac: None, up });
+                }
+                "mac" | "macaddr" if undo.is_empty() => {
+                    let mac = Some(value.to_owned());
+                    parsed.ethernet.push(Ethernet { interface: interface.clone(), mac, up: None });
+                }
                 // libioth prints what it does. Here Stack::snapshot shows it.
                 "debug" => {}
-                _ => parsed.items.push(item.to_owned()),
+                _ => {
+                    match bare {
+                        "iface" => interface = Some(value.to_owned()),
+                        "fqdn" if undo.is_empty() => host = Some(value.to_owned()),
+                        _ => {}
+                    }
+                    parsed.items.push(item.to_owned());
+                }
             }
             parsed.mask |= match bare {
                 "ip" | "gw" | "dns" | "domain" | "route" => STATIC,
@@ -61,8 +91,25 @@ impl Parsed {
                 _ => 0,
             };
         }
+        // As in libioth: an interface without an address of its own has one that follows from the name of the host.
+        let macs: Vec<_> = parsed.ethernet.iter().filter(|known| known.mac.is_some()).collect();
+        let others: Vec<_> = macs.iter().map(|known| known.interface.clone()).collect();
+        for known in &mut parsed.ethernet {
+            if known.up == Some(true) && !others.contains(&known.interface) {
+                known.mac = host.as_deref().map(station);
+            }
+        }
         Ok(parsed)
     }
+}
+
+/// An Ethernet address for the name of a host, always the same: a hash (FNV-1a) of it, administered locally.
+fn station(host: &str) -> String {
+    let hash = host.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let [a, b, c, d, e, ..] = (hash ^ hash >> 40).to_le_bytes();
+    format!("02:{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}")
 }
 
 /// Makes a stack from one string. See ioth_config(3).
@@ -70,8 +117,20 @@ impl Parsed {
 pub unsafe extern "C" fn ioth_newstackc(config: *const c_char) -> *mut Ioth {
     call(|| {
         // SAFETY: the caller has a string there.
-        let Parsed { stack, vnls, items, .. } = Parsed::new(unsafe { required(config) }?, |_| None)?;
+        let Parsed { stack, vnls, mut items, ethernet, .. } =
+            Parsed::new(unsafe { required(config) }?, |_| None)?;
         let vnls: Vec<&str> = vnls.iter().map(String::as_str).collect();
+        for Ethernet { interface, mac, up } in ethernet {
+            if up == Some(false) {
+                return fail(libc::EINVAL);
+            }
+            let Some(mac) = mac else { continue };
+            match interface {
+                // Before another is named.
+                None => items.insert(0, format!("mac={mac}")),
+                Some(name) => items.extend([format!("iface={name}"), format!("mac={mac}")]),
+            }
+        }
         let items = items.join(",");
         match stack.as_deref() {
             None | Some("" | "kernel") if !items.is_empty() => fail(libc::EOPNOTSUPP),
@@ -106,9 +165,40 @@ pub unsafe extern "C" fn ioth_config(stack: *mut Ioth, config: *const c_char) ->
         for vnl in &parsed.vnls {
             stack.add_interface("", vnl, "")?;
         }
-        stack.configure(&parsed.items.join(","))?;
-        Ok(parsed.mask)
+        let mut undo = Vec::new();
+        let done = parsed
+            .ethernet
+            .iter()
+            .try_for_each(|wanted| wanted.apply(&stack, &mut undo))
+            .and_then(|()| Ok(stack.configure(&parsed.items.join(","))?));
+        if done.is_err() {
+            for (index, up, mac) in undo.iter().rev() {
+                netlink::change(&stack, *index, Some(*up), &[(libc::IFLA_ADDRESS, mac)])?;
+            }
+        }
+        done.map(|()| parsed.mask)
     })
+}
+
+impl Ethernet {
+    /// Does it, and notes how it was.
+    fn apply(&self, stack: &Stack, undo: &mut Vec<(u32, bool, [u8; 6])>) -> io::Result<()> {
+        let mac = match &self.mac {
+            None => None,
+            Some(text) => Some(mac::parse(text).map_or_else(|| fail(libc::EINVAL), Ok)?),
+        };
+        let snapshot = stack.snapshot()?;
+        // Loopback has the number 0, and is not configured.
+        let mut links = snapshot.interfaces.iter().filter(|known| known.index.index() != 0);
+        let known = match &self.interface {
+            None => links.next(),
+            Some(name) => links.find(|known| known.name == *name),
+        };
+        let known = known.map_or_else(|| fail(libc::ENODEV), Ok)?;
+        undo.push((known.index.index(), known.enabled, known.mac.octets()));
+        let address = mac.as_ref().map(|mac| (libc::IFLA_ADDRESS, &mac[..]));
+        netlink::change(stack, known.index.index(), self.up, address.as_slice())
+    }
 }
 
 /// What resolv.conf(5) would be, of the stack; to be given to free(3).
@@ -162,5 +252,18 @@ mod tests {
         assert_eq!(all.items, ["iface=vde0", "ip=10.0.0.1/24", "slaac", "-dhcp"]);
         assert_eq!(all.mask, STATIC | RD | DHCP);
         assert!(Parsed::new("ifindex=3", |_| None).is_err());
+    }
+
+    #[test]
+    fn an_ethernet_address_follows_from_the_name_of_the_host() {
+        let of =
+            |config: &str| parsed(config).ethernet.into_iter().map(|known| known.mac).collect::<Vec<_>>();
+        assert_eq!(of("eth"), [None]);
+        let named = of("fqdn=a.lab,eth");
+        assert_eq!(named, of("eth,fqdn=a.lab"));
+        assert_ne!(named, of("eth,fqdn=b.lab"));
+        assert_eq!(named[0].as_deref().and_then(mac::parse).map(|octets| octets[0]), Some(2));
+        assert_eq!(of("fqdn=a.lab,mac=02:00:00:00:00:01,eth"), [Some("02:00:00:00:00:01".to_owned()), None]);
+        assert_eq!(parsed("-eth").ethernet[0].up, Some(false));
     }
 }

@@ -1,7 +1,7 @@
 //! The calls that move bytes, one buffer or several.
 
 use crate::boundary::{call, fail, length};
-use crate::memory::{Room, address, check, descriptor, input, output};
+use crate::memory::{Room, address, check, descriptor, input, output, read, write};
 use ioth::any;
 use std::ffi::c_void;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -35,8 +35,7 @@ pub unsafe extern "C" fn ioth_readv(fd: i32, parts: *const libc::iovec, count: i
         }
         let count = usize::try_from(count).map_or_else(|_| fail(libc::EINVAL), Ok)?;
         // SAFETY: the caller has so many parts there, and room where they lead.
-        let mut parts = unsafe { outputs(parts, count, libc::EINVAL) }?;
-        Ok(length(ioth::recvmsg(fd, &mut parts, 0)?.len))
+        unsafe { with_outputs(parts, count, libc::EINVAL, |parts| ioth::readv(fd, parts)) }.map(length)
     })
 }
 
@@ -51,8 +50,7 @@ pub unsafe extern "C" fn ioth_writev(fd: i32, parts: *const libc::iovec, count: 
         }
         let count = usize::try_from(count).map_or_else(|_| fail(libc::EINVAL), Ok)?;
         // SAFETY: the caller has so many parts there, and bytes where they lead.
-        let parts = unsafe { inputs(parts, count, libc::EINVAL) }?;
-        Ok(length(ioth::sendmsg(fd, &parts, &[], 0, None)?))
+        unsafe { with_inputs(parts, count, libc::EINVAL, |parts| ioth::writev(fd, parts)) }.map(length)
     })
 }
 
@@ -67,6 +65,24 @@ fn is_own(fd: std::os::fd::BorrowedFd<'_>) -> io::Result<bool> {
 /// The result of a call of the C library that moves bytes.
 pub(crate) fn system(result: isize) -> io::Result<isize> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// sendfile(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ioth_sendfile(out: i32, file: i32, offset: *mut libc::off_t, count: usize) -> isize {
+    call(|| {
+        let (out, file) = (descriptor(out)?, descriptor(file)?);
+        if offset.is_null() {
+            return ioth::sendfile(out, file, None, count).map(length);
+        }
+        // SAFETY: the caller has an offset there.
+        let at = unsafe { read(offset.cast_const()) }?;
+        let mut at = u64::try_from(at).map_or_else(|_| fail(libc::EINVAL), Ok)?;
+        let sent = ioth::sendfile(out, file, Some(&mut at), count);
+        // SAFETY: it was read there. Also what failed may have moved it.
+        unsafe { write(offset, libc::off_t::try_from(at).unwrap_or(libc::off_t::MAX)) }?;
+        sent.map(length)
+    })
 }
 
 /// recv(2).
@@ -155,26 +171,49 @@ unsafe fn parts<'a>(parts: *const libc::iovec, count: usize, too_many: i32) -> i
     }
 }
 
-/// What is to be sent, in parts. `too_many`: the errno for more than [`MOST_PARTS`].
-pub(crate) unsafe fn inputs<'a>(
+/// As many parts need no memory of their own: `UIO_FASTIOV`.
+const FEW: usize = 8;
+
+/// Runs `f` on what is to be sent, in parts. `too_many`: the errno for more than [`MOST_PARTS`].
+pub(crate) unsafe fn with_inputs<R>(
     list: *const libc::iovec,
     count: usize,
     too_many: i32,
-) -> io::Result<Vec<IoSlice<'a>>> {
+    f: impl FnOnce(&[IoSlice<'_>]) -> io::Result<R>,
+) -> io::Result<R> {
     // SAFETY: the same conditions.
     let parts = unsafe { parts(list, count, too_many) }?;
     // SAFETY: the caller has so many bytes at each of them.
-    parts.iter().map(|part| Ok(IoSlice::new(unsafe { input(part.iov_base, part.iov_len) }?))).collect()
+    let slices = parts.iter().map(|part| Ok(IoSlice::new(unsafe { input(part.iov_base, part.iov_len) }?)));
+    if parts.len() > FEW {
+        return f(&slices.collect::<io::Result<Vec<_>>>()?);
+    }
+    let mut few = [IoSlice::new(&[]); FEW];
+    for (place, slice) in few.iter_mut().zip(slices) {
+        *place = slice?;
+    }
+    f(&few[..parts.len()])
 }
 
-/// The room for what is received, in parts.
-pub(crate) unsafe fn outputs<'a>(
+/// Runs `f` on the room for what is received, in parts.
+pub(crate) unsafe fn with_outputs<R>(
     list: *const libc::iovec,
     count: usize,
     too_many: i32,
-) -> io::Result<Vec<IoSliceMut<'a>>> {
+    f: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<R>,
+) -> io::Result<R> {
     // SAFETY: the same conditions.
     let parts = unsafe { parts(list, count, too_many) }?;
-    // SAFETY: the caller has room for so many bytes at each of them, and they do not overlap.
-    parts.iter().map(|part| Ok(IoSliceMut::new(unsafe { output(part.iov_base, part.iov_len) }?))).collect()
+    let slices = parts.iter().map(|part| {
+        // SAFETY: the caller has room for so many bytes at each of them, and they do not overlap.
+        Ok(IoSliceMut::new(unsafe { output(part.iov_base, part.iov_len) }?))
+    });
+    if parts.len() > FEW {
+        return f(&mut slices.collect::<io::Result<Vec<_>>>()?);
+    }
+    let mut few: [_; FEW] = std::array::from_fn(|_| IoSliceMut::new(&mut []));
+    for (place, slice) in few.iter_mut().zip(slices) {
+        *place = slice?;
+    }
+    f(&mut few[..parts.len()])
 }

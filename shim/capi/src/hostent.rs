@@ -1,11 +1,11 @@
-//! gethostbyname(3) on the default stack: what a thread is given stays its own until it asks again.
+//! gethostbyname(3), gethostbyaddr(3) on the default stack: what a thread is given stays its own until it asks again.
 
-use crate::memory::required;
+use crate::memory::{input, required};
 use crate::registry;
-use ioth::{GaiError, Hints};
+use ioth::{GaiError, HostEntry};
 use std::cell::RefCell;
-use std::ffi::{CString, c_char};
-use std::net::SocketAddr;
+use std::ffi::{CString, c_char, c_void};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
@@ -24,8 +24,9 @@ unsafe extern "C" {
 struct Answer {
     entry: libc::hostent,
     name: CString,
-    aliases: [*mut c_char; 1],
-    addresses: Vec<[u8; 4]>,
+    aliases: Vec<CString>,
+    addresses: Vec<Vec<u8>>,
+    /// Aliases, then addresses; NULL behind each.
     list: Vec<*mut c_char>,
 }
 
@@ -36,8 +37,48 @@ thread_local! {
 /// gethostbyname(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ioth_gethostbyname(name: *const c_char) -> *mut libc::hostent {
-    // SAFETY: the caller has a string there.
-    match catch_unwind(AssertUnwindSafe(|| ask(unsafe { required(name) }?))).unwrap_or(Err(GaiError::Fail)) {
+    // SAFETY: the same conditions.
+    unsafe { ioth_gethostbyname2(name, libc::AF_INET) }
+}
+
+/// gethostbyname2(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ioth_gethostbyname2(name: *const c_char, family: i32) -> *mut libc::hostent {
+    give(|| {
+        // SAFETY: the caller has a string there.
+        let name = unsafe { required(name) }?;
+        answer(ioth::gethostbyname2(&registry::default_stack()?, name, family)?, family)
+    })
+}
+
+/// gethostbyaddr(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ioth_gethostbyaddr(
+    address: *const c_void,
+    len: libc::socklen_t,
+    family: i32,
+) -> *mut libc::hostent {
+    give(|| {
+        let wanted = match family {
+            libc::AF_INET => 4,
+            libc::AF_INET6 => 16,
+            _ => return Err(GaiError::Family),
+        };
+        if len as usize != wanted {
+            return Err(GaiError::Fail);
+        }
+        // SAFETY: the caller has an address of that length there.
+        let bytes = unsafe { input(address, wanted) }?;
+        let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+        let address = v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from));
+        let address = address.map_err(|_| GaiError::Fail)?;
+        answer(ioth::gethostbyaddr(&registry::default_stack()?, address)?, family)
+    })
+}
+
+/// Keeps an answer for the thread, or says in `h_errno` why there is none.
+fn give(ask: impl FnOnce() -> Result<Box<Answer>, GaiError>) -> *mut libc::hostent {
+    match catch_unwind(AssertUnwindSafe(ask)).unwrap_or(Err(GaiError::Fail)) {
         Ok(answer) => ANSWER
             .try_with(|kept| ptr::from_mut(&mut kept.borrow_mut().insert(answer).entry))
             .unwrap_or(ptr::null_mut()),
@@ -57,36 +98,35 @@ pub unsafe extern "C" fn ioth_gethostbyname(name: *const c_char) -> *mut libc::h
     }
 }
 
-fn ask(name: &str) -> Result<Box<Answer>, GaiError> {
-    let stack = registry::default_stack()?;
-    let hints = Hints {
-        flags: libc::AI_CANONNAME,
-        family: libc::AF_INET,
-        socktype: libc::SOCK_STREAM,
-        ..Hints::default()
+fn answer(found: HostEntry, family: i32) -> Result<Box<Answer>, GaiError> {
+    let text = |text: String| CString::new(text).map_err(|_| GaiError::Fail);
+    let bytes = |address: &IpAddr| match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
     };
-    let found = ioth::getaddrinfo(&stack, Some(name), None, &hints)?;
-    let canonical = found.first().and_then(|first| first.canonical.as_deref()).unwrap_or(name);
-    let addresses = found.iter().filter_map(|info| match info.address {
-        SocketAddr::V4(v4) => Some(v4.ip().octets()),
-        SocketAddr::V6(_) => None,
-    });
-    let name = CString::new(canonical).map_err(|_| GaiError::Fail)?;
-    let addresses: Vec<_> = addresses.collect();
     let entry = libc::hostent {
         h_name: ptr::null_mut(),
         h_aliases: ptr::null_mut(),
-        h_addrtype: libc::AF_INET,
-        h_length: 4,
+        h_addrtype: family,
+        h_length: if family == libc::AF_INET6 { 16 } else { 4 },
         h_addr_list: ptr::null_mut(),
     };
-    let mut answer =
-        Box::new(Answer { entry, name, aliases: [ptr::null_mut()], addresses, list: Vec::new() });
-    // They lead into the box and its allocations, which do not move any more.
-    answer.list = answer.addresses.iter_mut().map(|octets| octets.as_mut_ptr().cast()).collect();
-    answer.list.push(ptr::null_mut());
+    let mut answer = Box::new(Answer {
+        entry,
+        name: text(found.name)?,
+        aliases: found.aliases.into_iter().map(text).collect::<Result<_, _>>()?,
+        addresses: found.addresses.iter().map(bytes).collect(),
+        list: Vec::new(),
+    });
+    // They lead into allocations of the box, which do not move any more.
+    let aliases = answer.aliases.len();
+    let mut list: Vec<*mut c_char> = answer.aliases.iter().map(|alias| alias.as_ptr().cast_mut()).collect();
+    list.push(ptr::null_mut());
+    list.extend(answer.addresses.iter_mut().map(|octets| octets.as_mut_ptr().cast::<c_char>()));
+    list.push(ptr::null_mut());
+    answer.list = list;
     answer.entry.h_name = answer.name.as_ptr().cast_mut();
-    answer.entry.h_aliases = answer.aliases.as_mut_ptr();
-    answer.entry.h_addr_list = answer.list.as_mut_ptr();
+    answer.entry.h_aliases = answer.list.as_mut_ptr();
+    answer.entry.h_addr_list = answer.list.as_mut_ptr().wrapping_add(aliases + 1);
     Ok(answer)
 }

@@ -9,9 +9,10 @@
 //! | arguments that are pointers | `memory.rs` |
 //! | `struct ioth *` and default stacks | `registry.rs` |
 //! | making and ending stacks | `lifecycle.rs`, `variadic.rs` |
-//! | sockets, their data, messages, descriptors | `socket.rs`, `data.rs`, `message.rs`, `control.rs`, `descriptor.rs` |
+//! | sockets, their data, messages, descriptors | `socket.rs`, `data.rs`, `message.rs`, `control.rs`, `ioctl.rs` |
+//! | waiting for several descriptors | `waiting.rs` |
 //! | names of hosts | `names.rs`, `hostent.rs` |
-//! | interfaces, addresses, routes | `config.rs`, `link.rs`, `address.rs`, `ifaddrs.rs`, `mac.rs`; those of the kernel: `netlink.rs` |
+//! | interfaces, addresses, routes | `config.rs`, `link.rs`, `address.rs`, `ifaddrs.rs`, `mac.rs`, over `netlink.rs` |
 //! | the same calls as a plugin of libioth | `plugin.rs` |
 //!
 //! `ioth(7)` says what differs from libioth.
@@ -26,9 +27,9 @@ mod boundary;
 pub mod config;
 mod control;
 pub mod data;
-pub mod descriptor;
 pub mod hostent;
 pub mod ifaddrs;
+pub mod ioctl;
 pub mod lifecycle;
 pub mod link;
 pub mod mac;
@@ -40,3 +41,4 @@ pub mod plugin;
 pub mod registry;
 pub mod socket;
 pub mod variadic;
+pub mod waiting;

@@ -37,7 +37,8 @@ pub unsafe extern "C" fn ioth_macton(text: *const c_char, mac: *mut c_void) -> i
     })
 }
 
-fn parse(text: &str) -> Option<[u8; 6]> {
+/// Six bytes, with one or two digits each.
+pub(crate) fn parse(text: &str) -> Option<[u8; 6]> {
     let mut parts = text.split([':', '-']);
     let mut octets = [0; 6];
     for octet in &mut octets {

@@ -2,10 +2,10 @@
 
 use crate::boundary::{call, checked, fail, length};
 use crate::control;
-use crate::data::{inputs, outputs, system};
+use crate::data::{system, with_inputs, with_outputs};
 use crate::memory::{address, check, descriptor, read, write};
 use ioth::any;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -32,11 +32,13 @@ unsafe fn send(fd: BorrowedFd<'_>, message: *const libc::msghdr, flags: i32) -> 
         // SAFETY: the caller has an address of that length there.
         false => Some(unsafe { address(message.msg_name.cast(), name_len as libc::socklen_t) }?),
     };
+    let send = |parts: &[IoSlice<'_>]| {
+        // SAFETY: the caller has so many bytes of control messages there.
+        let controls = unsafe { control::read_all(message.msg_control, message.msg_controllen) }?;
+        any::sendmsg(fd, parts, &controls, flags, to.as_ref()).map(length)
+    };
     // SAFETY: the caller has so many parts there, and bytes where they lead.
-    let parts = unsafe { inputs(message.msg_iov, message.msg_iovlen, libc::EMSGSIZE) }?;
-    // SAFETY: the caller has so many bytes of control messages there.
-    let controls = unsafe { control::read_all(message.msg_control, message.msg_controllen) }?;
-    any::sendmsg(fd, &parts, &controls, flags, to.as_ref()).map(length)
+    unsafe { with_inputs(message.msg_iov, message.msg_iovlen, libc::EMSGSIZE, send) }
 }
 
 /// The length of a name: signed, and cut to the longest that there is, as copy_msghdr_from_user does.
@@ -65,9 +67,10 @@ unsafe fn receive(fd: BorrowedFd<'_>, place: *mut libc::msghdr, flags: i32) -> i
     // SAFETY: the caller has a message there.
     let mut header = unsafe { read(place) }?;
     let room = name_room(&header)?;
+    let receive = |parts: &mut [IoSliceMut<'_>]| any::recvmsg(fd, parts, flags);
     // SAFETY: the caller has so many parts there, and room where they lead.
-    let mut parts = unsafe { outputs(header.msg_iov, header.msg_iovlen, libc::EMSGSIZE) }?;
-    let (message, from) = any::recvmsg(fd, &mut parts, flags)?;
+    let (message, from) =
+        unsafe { with_outputs(header.msg_iov, header.msg_iovlen, libc::EMSGSIZE, receive) }?;
     if !header.msg_name.is_null() {
         let bytes = from.map(|from| from.to_bytes()).unwrap_or_default();
         let shown = bytes.len().min(room);
@@ -126,9 +129,16 @@ pub unsafe extern "C" fn ioth_recvmmsg(
             // SAFETY: the caller has a time there.
             false => Some(Instant::now() + time(unsafe { read(timeout) }?)?),
         };
+        if flags & libc::MSG_ERRQUEUE == 0 {
+            // do_recvmmsg: an error that waits comes before what waits with it.
+            match ioth::getsockopt_int(fd, libc::SOL_SOCKET, libc::SO_ERROR)? {
+                0 => {}
+                errno => return fail(errno),
+            }
+        }
         let (mut flags, wants_one) = (flags & !libc::MSG_WAITFORONE, flags & libc::MSG_WAITFORONE != 0);
         let mut over = false;
-        let one = |message| {
+        let one = |message: *mut libc::msghdr| {
             if over {
                 return fail(libc::EAGAIN);
             }
@@ -137,7 +147,9 @@ pub unsafe extern "C" fn ioth_recvmmsg(
             if wants_one {
                 flags |= libc::MSG_DONTWAIT;
             }
-            over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            // SAFETY: it was read and written there.
+            let urgent = unsafe { read(message.cast_const()) }?.msg_flags & libc::MSG_OOB != 0;
+            over = urgent || deadline.is_some_and(|deadline| Instant::now() >= deadline);
             Ok(len)
         };
         // SAFETY: the caller has so many messages there.

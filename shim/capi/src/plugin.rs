@@ -6,7 +6,7 @@ use crate::boundary::{call, fail};
 use crate::lifecycle;
 use crate::memory::{read, string};
 use crate::registry::{self, Ioth};
-use crate::{data, descriptor, message, socket};
+use crate::{data, ioctl, message, socket};
 use std::ffi::{c_char, c_void};
 use std::os::fd::IntoRawFd;
 use std::ptr;
@@ -111,8 +111,8 @@ forward! {
     ioth_smoltcp_getsockopt =
         socket::ioth_getsockopt(fd: i32, level: i32, name: i32, value: *mut c_void, len: *mut Len) -> i32;
     ioth_smoltcp_shutdown = socket::ioth_shutdown(fd: i32, how: i32) -> i32;
-    ioth_smoltcp_ioctl = descriptor::ioth_ioctl(fd: i32, request: libc::c_ulong, argument: *mut c_void) -> i32;
-    ioth_smoltcp_fcntl = descriptor::ioth_fcntl(fd: i32, command: i32, argument: libc::c_long) -> i32;
+    ioth_smoltcp_ioctl = ioctl::ioth_ioctl(fd: i32, request: libc::c_ulong, argument: *mut c_void) -> i32;
+    ioth_smoltcp_fcntl = ioctl::ioth_fcntl(fd: i32, command: i32, argument: libc::c_long) -> i32;
     ioth_smoltcp_read = data::ioth_read(fd: i32, buffer: *mut c_void, len: usize) -> isize;
     ioth_smoltcp_readv = data::ioth_readv(fd: i32, parts: *const libc::iovec, count: i32) -> isize;
     ioth_smoltcp_recv = data::ioth_recv(fd: i32, buffer: *mut c_void, len: usize, flags: i32) -> isize;

@@ -3,9 +3,10 @@
 use crate::boundary::{call, checked, fail};
 use crate::memory::{Room, address, descriptor, input, output, probe, read, write};
 use crate::registry::{self, Ioth};
-use ioth::any;
+use ioth::{SockAddr, any};
 use std::ffi::c_void;
 use std::io;
+use std::mem;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 
 /// Makes a socket on a stack; NULL is the kernel's.
@@ -123,8 +124,16 @@ pub unsafe extern "C" fn ioth_getsockname(
     own: *mut libc::sockaddr,
     len: *mut libc::socklen_t,
 ) -> i32 {
-    // SAFETY: the caller has room for an address and its length there.
-    call(|| unsafe { show(&any::getsockname(descriptor(fd)?)?, own, len) })
+    call(|| {
+        let name = any::getsockname(descriptor(fd)?)?;
+        let mut bytes = name.to_bytes();
+        if let SockAddr::Link(link) = name {
+            // packet_getname: a `sockaddr_ll` ends with the station's address, which may be none.
+            bytes.truncate(mem::offset_of!(libc::sockaddr_ll, sll_addr) + usize::from(link.len));
+        }
+        // SAFETY: the caller has room for an address and its length there.
+        unsafe { show(&bytes, own, len) }
+    })
 }
 
 /// getpeername(2).
@@ -135,14 +144,10 @@ pub unsafe extern "C" fn ioth_getpeername(
     len: *mut libc::socklen_t,
 ) -> i32 {
     // SAFETY: the caller has room for an address and its length there.
-    call(|| unsafe { show(&any::getpeername(descriptor(fd)?)?, peer, len) })
+    call(|| unsafe { show(&any::getpeername(descriptor(fd)?)?.to_bytes(), peer, len) })
 }
 
-unsafe fn show(
-    shown: &ioth::SockAddr,
-    place: *mut libc::sockaddr,
-    len: *mut libc::socklen_t,
-) -> io::Result<i32> {
+unsafe fn show(shown: &[u8], place: *mut libc::sockaddr, len: *mut libc::socklen_t) -> io::Result<i32> {
     // The length is looked at first, as by the kernel.
     probe(len, size_of::<libc::socklen_t>())?;
     // SAFETY: the caller has a length there.
@@ -150,10 +155,10 @@ unsafe fn show(
     // SAFETY: the caller has as much room as it says.
     match unsafe { Room::new(place, len) }? {
         // SAFETY: the same.
-        Some(place) => unsafe { place.fill(&shown.to_bytes()) }?,
+        Some(place) => unsafe { place.fill(shown) }?,
         None if room == 0 => {
             // SAFETY: a length was read there.
-            unsafe { write(len, libc::socklen_t::try_from(shown.to_bytes().len()).unwrap_or(0)) }?;
+            unsafe { write(len, libc::socklen_t::try_from(shown.len()).unwrap_or(0)) }?;
         }
         None => return fail(libc::EFAULT),
     }

@@ -102,6 +102,11 @@ pub(crate) fn open(home: &Arc<Home>, kind: i32, protocol: i32) -> io::Result<Own
 }
 
 impl Socket {
+    /// Its stack.
+    pub(crate) fn home(&self) -> Arc<Home> {
+        Arc::clone(&self.home)
+    }
+
     /// Whether a parent process made it: then there are plain calls only.
     pub(super) fn inherited(&self) -> bool {
         self.generation != crate::fork::generation()

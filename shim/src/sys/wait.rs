@@ -54,7 +54,27 @@ pub(crate) fn select(
     // SAFETY: the kernel reads and writes as many whole words of 64 bits of each set as hold `nfds` bits: they have been
     // made so long. Time and mask live through the call.
     let ready = unsafe { libc::pselect(nfds, read, write, except, pointer(timeout.as_ref()), pointer(mask)) };
-    count(ready)
+    let ready = count(ready)?;
+    leave(sets, ready);
+    Ok(ready)
+}
+
+/// Takes the highest descriptors out of the sets until `count` are left: those beyond the table of the process, which the
+/// kernel neither looks at nor takes out.
+fn leave(sets: &mut [Option<Vec<u64>>; 3], count: usize) {
+    let ones = |set: &Vec<u64>| set.iter().map(|word| word.count_ones() as usize).sum::<usize>();
+    let mut beyond = sets.iter().flatten().map(ones).sum::<usize>().saturating_sub(count);
+    while beyond > 0 {
+        let highest = sets.iter().flatten().filter_map(|set| {
+            let word = set.iter().rposition(|word| *word != 0)?;
+            Some(word * 64 + set[word].ilog2() as usize)
+        });
+        let Some(highest) = highest.max() else { return };
+        for word in sets.iter_mut().flatten().filter_map(|set| set.get_mut(highest / 64)) {
+            beyond -= usize::from(*word & 1 << (highest % 64) != 0);
+            *word &= !(1 << (highest % 64));
+        }
+    }
 }
 
 /// epoll_create1(2).

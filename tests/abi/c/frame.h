@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,13 +48,23 @@
 #define sendto(...) ioth_sendto(__VA_ARGS__)
 #define sendmsg(...) ioth_sendmsg(__VA_ARGS__)
 #define sendmmsg(...) ioth_sendmmsg(__VA_ARGS__)
+#define sendfile(...) ioth_sendfile(__VA_ARGS__)
 #define poll(...) ioth_poll(__VA_ARGS__)
+#define ppoll(...) ioth_ppoll(__VA_ARGS__)
 #define select(...) ioth_select(__VA_ARGS__)
+#define pselect(...) ioth_pselect(__VA_ARGS__)
+#define epoll_create(...) ioth_epoll_create(__VA_ARGS__)
+#define epoll_create1(...) ioth_epoll_create1(__VA_ARGS__)
+#define epoll_ctl(...) ioth_epoll_ctl(__VA_ARGS__)
+#define epoll_wait(...) ioth_epoll_wait(__VA_ARGS__)
+#define epoll_pwait(...) ioth_epoll_pwait(__VA_ARGS__)
 #define getaddrinfo(...) ioth_getaddrinfo(__VA_ARGS__)
 #define freeaddrinfo(...) ioth_freeaddrinfo(__VA_ARGS__)
 #define gai_strerror(...) ioth_gai_strerror(__VA_ARGS__)
 #define getnameinfo(...) ioth_getnameinfo(__VA_ARGS__)
 #define gethostbyname(...) ioth_gethostbyname(__VA_ARGS__)
+#define gethostbyname2(...) ioth_gethostbyname2(__VA_ARGS__)
+#define gethostbyaddr(...) ioth_gethostbyaddr(__VA_ARGS__)
 #endif
 
 /* Notes what a call returned, and why it failed. */

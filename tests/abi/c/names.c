@@ -50,4 +50,14 @@ static void run(void) {
   struct hostent *entry = gethostbyname("10.0.0.7");
   printf("%s %d %d %s %d\n", entry->h_name, entry->h_addrtype, entry->h_length,
          inet_ntoa(*(struct in_addr *)entry->h_addr_list[0]), entry->h_addr_list[1] == NULL && *entry->h_aliases == NULL);
+  struct in6_addr six;
+  char text[INET6_ADDRSTRLEN];
+  in_addr_t local = htonl(INADDR_LOOPBACK);
+  entry = gethostbyname2("fd00::7", AF_INET6);
+  printf("%s %d %d %s\n", entry->h_name, entry->h_addrtype, entry->h_length,
+         inet_ntop(AF_INET6, entry->h_addr_list[0], text, sizeof text));
+  entry = gethostbyaddr(&local, sizeof local, AF_INET);
+  printf("%s %d %d\n", entry->h_name, entry->h_addrtype, entry->h_length);
+  inet_pton(AF_INET6, "2001:db8::77", &six);
+  printf("%d\n", gethostbyaddr(&six, 4, AF_INET6) == NULL);
 }

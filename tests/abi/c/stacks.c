@@ -2,6 +2,7 @@
 #define OWN_MAIN
 #include "frame.h"
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 
 #define EXPECT(condition)                                                                                              \
   do {                                                                                                                 \
@@ -115,6 +116,13 @@ static void lifecycle(void) {
   EXPECT(ioth_delstack(kernel) == 0);
 }
 
+static int is_up(struct ioth *stack) {
+  struct ifreq request = {.ifr_name = "vde0"};
+  int fd = ioth_msocket(stack, AF_INET, SOCK_DGRAM, 0);
+  EXPECT(ioth_ioctl(fd, SIOCGIFFLAGS, &request) == 0 && ioth_close(fd) == 0);
+  return request.ifr_flags & IFF_UP;
+}
+
 static void configuration(void) {
   struct ioth *stack = ioth_newstackc("stack=smoltcp,vnl=switch://abi,mac=80:01:02:03:04:05,dns=10.0.0.9,domain=lab");
   struct in_addr own, gateway, net;
@@ -135,7 +143,8 @@ static void configuration(void) {
   EXPECT(ioth_ntomac(mac, text, sizeof text) == text && strcmp(text, "80:01:02:03:04:05") == 0);
   EXPECT(ioth_ntomac(mac, text, 17) == NULL && errno == ENOSPC);
   EXPECT(ioth_macton("80:01:02:03:04:06", mac) == 1 && mac[5] == 6 && ioth_macton("x", mac) == 0);
-  FAILS(ioth_linksetaddr(stack, 2, mac), EOPNOTSUPP);
+  EXPECT(ioth_linksetaddr(stack, 2, mac) == 0 && ioth_linkgetaddr(stack, 2, mac) == 0 && mac[5] == 6);
+  EXPECT(ioth_linksetupdown(stack, 2, 0) == 0 && ioth_linksetupdown(stack, 2, 1) == 0);
   EXPECT(ioth_linksetmtu(stack, 2, 1400) == 0);
   FAILS(ioth_linksetmtu(stack, 2, 7), EINVAL);
 
@@ -159,6 +168,13 @@ static void configuration(void) {
   EXPECT(ioth_config(stack, "ifindex=2,ip=10.0.9.1/24") == IOTH_CONFIG_STATIC);
   FAILS(ioth_config(stack, "ifindex=7,ip=10.0.9.1/24"), ENODEV);
   FAILS(ioth_config(stack, "nonsense=1"), EINVAL);
+  EXPECT(ioth_config(stack, "mac=80:01:02:03:04:07") == IOTH_CONFIG_ETH && ioth_linkgetaddr(stack, 2, mac) == 0 && mac[5] == 7);
+  FAILS(ioth_config(stack, "mac=80:01:02:03:04:08,nonsense=1"), EINVAL);
+  FAILS(ioth_config(stack, "mac=80:01"), EINVAL);
+  EXPECT(ioth_linkgetaddr(stack, 2, mac) == 0 && mac[5] == 7);
+  EXPECT(ioth_config(stack, "-eth") == IOTH_CONFIG_ETH && !is_up(stack));
+  EXPECT(ioth_config(stack, "eth,fqdn=host.lab") == IOTH_CONFIG_ETH && is_up(stack));
+  EXPECT(ioth_linkgetaddr(stack, 2, mac) == 0 && mac[0] == 2);
   FAILS(ioth_config(NULL, "ip=10.0.9.1/24"), EOPNOTSUPP);
 
   EXPECT(ioth_getifaddrs(stack, &list) == 0);
@@ -200,7 +216,8 @@ static void configuration(void) {
                {AF_INET, 24, 0, 0, 1},
                {sizeof message.attribute + 4, IFA_LOCAL},
                {htonl(0x0a4d0001)}};
-  ioth_nldialog(stack, &message);
+  EXPECT(ioth_nldialog(stack, &message) == 0);
+  FAILS(ioth_ipaddr_add(stack, AF_INET, &message.value, 24, 1), EEXIST);
   message.header.nlmsg_len = 3;
   FAILS(ioth_nldialog(stack, &message), EINVAL);
   FAILS(ioth_nldialog(stack, NULL), EFAULT);
