@@ -35,9 +35,15 @@ impl Info {
         // Retransmits and backoff count timeouts in a row.
         let timeouts = u8::try_from(tcp.timeouts).unwrap_or(u8::MAX);
         (self.0[2], self.0[4]) = (timeouts, timeouts);
-        self.0[5] = u8::from(tcp.timestamps) * TIMESTAMPS
-            | u8::from(tcp.selective) * SACK
-            | u8::from(tcp.window_scales.is_some()) * WINDOW_SCALES;
+        self.0[5] = [
+            (tcp.timestamps, TIMESTAMPS),
+            (tcp.selective, SACK),
+            (tcp.window_scales.is_some(), WINDOW_SCALES),
+        ]
+        .into_iter()
+        .filter(|(on, _)| *on)
+        .map(|(_, bit)| bit)
+        .sum();
         let (theirs, ours) = tcp.window_scales.unwrap_or_default();
         // Two fields of four bits.
         self.0[6] = theirs & 0xf | ours << 4;
@@ -52,10 +58,7 @@ impl Info {
         self.word(RTT, tcp.round_trip.map_or(0, |time| micros(time).max(1)));
         self.word(RTTVAR, micros(tcp.round_trip_variation.unwrap_or_default()));
         // As Linux: TCP_INFINITE_SSTHRESH while no loss has set it.
-        self.word(
-            SND_SSTHRESH,
-            tcp.slow_start_threshold.map_or(u64::from(i32::MAX.unsigned_abs()), segments),
-        );
+        self.word(SND_SSTHRESH, tcp.slow_start_threshold.map_or(NO_THRESHOLD, segments));
         self.word(SND_CWND, segments(tcp.congestion_window as u64));
         self.word(ADVMSS, tcp.segment_size);
         self.word(RCV_SPACE, tcp.receive_space);
@@ -93,6 +96,9 @@ const fn number_of(state: State) -> u8 {
         State::Closing => 11,
     }
 }
+
+/// `TCP_INFINITE_SSTHRESH`.
+const NO_THRESHOLD: u64 = 0x7fff_ffff;
 
 /// `TCPI_OPT_TIMESTAMPS`, `TCPI_OPT_SACK`, `TCPI_OPT_WSCALE`.
 const TIMESTAMPS: u8 = 1;
