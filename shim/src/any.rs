@@ -127,7 +127,7 @@ pub fn recvfrom(fd: impl AsFd, buffer: &mut [u8], flags: i32) -> io::Result<(usi
     match &table::find(fd)? {
         Found::Kernel => {
             let mut name = [0; sockaddr::ROOM];
-            let got = raw::receive(fd, &mut name, &mut [IoSliceMut::new(buffer)], &mut [], flags)?;
+            let got = raw::receive(fd, &mut name, &mut [IoSliceMut::new(buffer)], &mut [], 0, flags)?;
             Ok((got.len, SockAddr::written(&name, got.name)))
         }
         Found::Ours(socket) if packet::is_one(&socket.shared) => {

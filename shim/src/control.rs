@@ -130,6 +130,12 @@ pub struct ExtendedError {
 }
 
 impl Control {
+    /// Reads the bytes of control messages in a row, cmsg(3), up to the first that is not whole.
+    #[must_use]
+    pub fn decode_all(bytes: &[u8]) -> Vec<Self> {
+        decode_all(bytes)
+    }
+
     /// Level, type and data, as a C program has them.
     #[must_use]
     pub fn encode(&self) -> (i32, i32, Vec<u8>) {
@@ -278,8 +284,8 @@ pub(crate) fn decode_all(mut bytes: &[u8]) -> Vec<Control> {
 }
 
 /// `struct cmsghdr` of 64-bit Linux: a length, a level, a type.
-const ALIGNMENT: usize = size_of::<usize>();
-const HEADER_LEN: usize = ALIGNMENT + 8;
+pub(crate) const ALIGNMENT: usize = size_of::<usize>();
+pub(crate) const HEADER_LEN: usize = ALIGNMENT + 8;
 
 #[cfg(test)]
 mod tests {

@@ -34,7 +34,7 @@
 //! | the BSD calls, on any descriptor | [`msocket`], [`bind`], [`recv`], … |
 //! | the same calls with addresses of any family | [`any`], [`SockAddr`] |
 //! | which packets a raw or packet socket receives | [`attach_filter`] |
-//! | data with control messages beside it | [`sendmsg`], [`recvmsg`], [`Control`] |
+//! | data with control messages beside it | [`sendmsg`], [`recvmsg`], [`recvmsg_into`], [`Control`] |
 //! | waiting for any mix of descriptors | [`poll`](fn@poll), [`select`](fn@select), [`epoll_wait`], … |
 //! | the types of [`std::net`] on any stack | [`net`] |
 //! | several messages at once, and files | [`sendmmsg`], [`recvmmsg`], [`readv`], [`writev`], [`sendfile`] |
@@ -67,9 +67,7 @@
 //! | plain read(2), write(2) on a datagram socket without peer | an address of 32 bytes is in front |
 //! | plain write(2) of a datagram longer than any packet | is taken and lost; UDP says `EMSGSIZE` |
 //! | ICMP errors on a datagram socket | only the calls of this crate report them; poll(2) does not show them (no `ERR`): nothing raises it on one end of a pair |
-//! | control messages beside an error (`MSG_ERRQUEUE`) | the error and its time; Linux adds TTL, TOS and addresses of the ICMP message |
 //! | sending to and joining a group without a route to it | goes over the first interface with an address of the family; Linux says `ENETUNREACH` and `ENODEV` for IPv4 |
-//! | `MCAST_JOIN_GROUP` and the like on TCP | `EOPNOTSUPP`; Linux lets a stream socket join |
 //! | a member of a group of IPv6 on one interface | does not hear it on others; Linux forgets the interface once anybody there is a member |
 //! | a forked child, memberships of groups | `ENETDOWN` |
 //! | a forked child, `sendmsg` with control messages, `recvmsg` | `EOPNOTSUPP`; no control messages |
@@ -114,6 +112,7 @@
 mod address;
 pub mod any;
 mod arrivals;
+mod bounded;
 mod close;
 mod connect;
 mod connecting;
@@ -154,6 +153,7 @@ mod urgent;
 mod vectors;
 mod waiting;
 
+pub use bounded::recvmsg_into;
 pub use close::close;
 pub use control::{Auxiliary, Control, ExtendedError};
 pub use epoll::{

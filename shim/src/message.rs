@@ -19,10 +19,10 @@ use crate::sys::constants::{
 use crate::sys::message as raw;
 use crate::table::{self, Found};
 use ioth_stack::net::InterfaceId;
-use ioth_stack::{DatagramOptions, ErrorReport, Family, Kind, Reporter};
+use ioth_stack::{Arrival, DatagramOptions, ErrorReport, Family, Kind, Reporter};
 use rustix::io::Errno;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::SystemTime;
 
@@ -229,19 +229,46 @@ pub(crate) fn receive_from_kernel(
     parts: &mut [IoSliceMut<'_>],
     flags: i32,
 ) -> io::Result<(Message, Option<SockAddr>)> {
-    /// Bytes for control messages, in words.
-    const ROOM: usize = 512;
-    let (mut name, mut controls) = ([0; sockaddr::ROOM], [0u64; ROOM]);
-    let received = raw::receive(fd, &mut name, parts, &mut controls, flags)?;
-    let bytes: Vec<u8> = controls.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    let from = SockAddr::written(&name, received.name);
+    /// Bytes for control messages.
+    const ROOM: usize = 4096;
+    let mut controls = [0; ROOM];
+    let mut name = None;
+    let (mut message, used) = kernel(fd, parts, &mut controls, flags, &mut name)?;
+    message.controls = control::decode_all(&controls[..used]);
+    Ok((message, name))
+}
+
+/// The message without its control messages, which are in `controls`, and how many bytes of that they take.
+pub(crate) fn receive_from_kernel_into(
+    fd: BorrowedFd<'_>,
+    parts: &mut [IoSliceMut<'_>],
+    controls: &mut [u8],
+    flags: i32,
+) -> io::Result<(Message, usize)> {
+    kernel(fd, parts, controls, flags, &mut None)
+}
+
+fn kernel(
+    fd: BorrowedFd<'_>,
+    parts: &mut [IoSliceMut<'_>],
+    controls: &mut [u8],
+    flags: i32,
+    from: &mut Option<SockAddr>,
+) -> io::Result<(Message, usize)> {
+    let mut name = [0; sockaddr::ROOM];
+    // In words, because that is how they are aligned.
+    let mut words = vec![0u64; controls.len().div_ceil(size_of::<u64>())];
+    let received = raw::receive(fd, &mut name, parts, &mut words, controls.len(), flags)?;
+    let bytes = words.iter().flat_map(|word| word.to_ne_bytes());
+    controls.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+    *from = SockAddr::written(&name, received.name);
     let message = Message {
         len: received.len,
         from: from.as_ref().and_then(SockAddr::ip),
-        controls: control::decode_all(bytes.get(..received.controls).unwrap_or(&bytes)),
+        controls: Vec::new(),
         flags: received.flags,
     };
-    Ok((message, from))
+    Ok((message, received.controls.min(controls.len())))
 }
 
 /// What control messages say about a datagram to `destination`. As Linux, those of the other family are not looked at, but
@@ -332,6 +359,15 @@ pub(crate) fn controls_of(shared: &Shared, how: &How, len: usize) -> Vec<Control
         }
         return controls;
     }
+    controls.extend(headers(shared, &arrival, local));
+    controls.extend(original_destination(shared, arrival.destination));
+    controls
+}
+
+/// What the headers said of a packet that arrived; `local` is the address that it concerns, if it was to many.
+fn headers(shared: &Shared, arrival: &Arrival, local: Option<Ipv4Addr>) -> Vec<Control> {
+    let has = |flag| shared.settings.has(flag);
+    let mut controls = Vec::new();
     let interface = arrival.interface.index();
     if shared.family == Family::V6 && has(Flag::PacketInfoV6) {
         let address = match arrival.destination {
@@ -365,7 +401,6 @@ pub(crate) fn controls_of(shared: &Shared, how: &How, len: usize) -> Vec<Control
             }
         }
     }
-    controls.extend(original_destination(shared, arrival.destination));
     controls
 }
 
@@ -414,6 +449,10 @@ fn controls_of_error(shared: &Shared, report: &ErrorReport, at: SystemTime) -> V
         offender: report.offender,
     };
     let mut controls = stamps(shared, at);
+    if let Some(arrival) = &report.arrival {
+        // As Linux: the message concerns no address in particular.
+        controls.extend(headers(shared, arrival, Some(Ipv4Addr::UNSPECIFIED)));
+    }
     controls.push(match shared.family {
         Family::V4 => Control::Error(error),
         Family::V6 => Control::ErrorV6(error),

@@ -403,7 +403,7 @@ pub(crate) fn getpeername_found(found: &Found, fd: BorrowedFd<'_>) -> io::Result
 }
 
 /// Reads an option into `value` and says how many bytes it has, see getsockopt(2) and
-/// [`option`](mod@option).
+/// [`option`](mod@option); of `SO_GET_FILTER` how many instructions.
 ///
 /// # Errors
 /// `ENOPROTOOPT` for an option that the socket does not have.

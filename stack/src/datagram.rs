@@ -168,13 +168,9 @@ impl Engine {
             self.counters.udp_errors += 1;
             return;
         }
-        // RFC 768: zero is "no checksum", over IPv4 only (RFC 8200 section 8.1).
+        // RFC 768: zero is "no checksum", over IPv6 only for those who ask for it (RFC 8200 section 8.1, RFC 6935).
         let unsummed = [c0, c1] == [0, 0];
-        if unsummed && packet.destination.is_ipv6() {
-            self.counters.bad_checksum += 1;
-            self.count_udp_checksum();
-            return;
-        }
+        let forbidden = unsummed && packet.destination.is_ipv6();
         if !unsummed && !self.checksum_ok(&Packet { end: packet.payload + len, ..*packet }, frame) {
             return;
         }
@@ -186,9 +182,18 @@ impl Engine {
             return;
         };
         let mut takers = self.takers(checksum::UDP, packet.destination, destination, from);
-        takers.retain(|(_, id)| self.hears(*id, interface));
+        takers.retain(|(_, id)| self.hears(*id, interface, packet.destination));
         if packet.destination.is_multicast() {
             takers.retain(|(_, id)| self.wants_of_group(*id, interface, packet));
+        }
+        if forbidden {
+            let asks = |id| self.endpoints.get(id).is_some_and(|known| known.options.ip.hears_unsummed_v6);
+            takers.retain(|(_, id)| asks(*id));
+            if takers.is_empty() {
+                self.counters.bad_checksum += 1;
+                self.count_udp_checksum();
+                return;
+            }
         }
         if takers.is_empty() {
             self.counters.udp_no_port += 1;
@@ -230,7 +235,7 @@ impl Engine {
         let takers = self.takers(checksum::ICMP, packet.destination, identifier, from);
         let taker = takers
             .into_iter()
-            .filter(|(_, id)| self.hears(*id, interface))
+            .filter(|(_, id)| self.hears(*id, interface, packet.destination))
             .find(|(_, id)| self.endpoints.get(*id).is_some_and(|endpoint| endpoint.family == wanted));
         if let Some((_, id)) = taker {
             let (destination, ttl, tos) = (packet.destination, packet.ttl, ip::tos(frame));
@@ -409,7 +414,9 @@ impl Engine {
             }
             return Err(Error::MessageTooLong);
         }
-        if size > 0 && data.len() > size * MAX_DATAGRAMS {
+        // As Linux: what is cut is summed.
+        let unsummed = kind == Kind::Datagram && options.ip.leaves_unsummed(destination);
+        if size > 0 && (data.len() > size * MAX_DATAGRAMS || unsummed && data.len() > size) {
             return Err(Error::Invalid);
         }
         if own.probe {
@@ -424,6 +431,7 @@ impl Engine {
             _ => checksum::UDP,
         };
         let summing = match (protocol_of(kind), options.raw.checksum_at) {
+            (None, _) if unsummed => Summing::Done,
             (None, _) => Summing::OfProtocol,
             (Some(_), Some(at)) if usize::from(at) + 2 > len => return Err(Error::Invalid),
             (Some(_), Some(at)) => Summing::At(at),
@@ -446,6 +454,8 @@ impl Engine {
             bytes[2..4].copy_from_slice(&to.port().to_be_bytes());
             let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
             bytes[4..6].copy_from_slice(&len.to_be_bytes());
+            // Until it is summed, if it is: RFC 768, zero is "no checksum".
+            bytes[6..8].fill(0);
             bytes[HEADER_LEN..].copy_from_slice(data);
         };
         let size = u16::try_from(size).ok().filter(|size| data.len() > usize::from(*size));

@@ -21,7 +21,10 @@ pub struct Instruction {
 
 /// A program that was found to be good.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Program(Box<[Op]>);
+pub struct Program {
+    operations: Box<[Op]>,
+    instructions: Box<[Instruction]>,
+}
 
 /// What a program looks at.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +137,16 @@ impl Program {
             instructions.iter().enumerate().map(|(at, one)| Op::read(*one, len - at - 1)).collect();
         let ops = ops.ok_or(Error::Invalid)?;
         let ends = matches!(ops.last(), Some(Op::Keep(_) | Op::KeepA));
-        if ends && remembers_what_it_reads(&ops) { Ok(Self(ops)) } else { Err(Error::Invalid) }
+        if !ends || !remembers_what_it_reads(&ops) {
+            return Err(Error::Invalid);
+        }
+        Ok(Self { operations: ops, instructions: instructions.into() })
+    }
+
+    /// As it was read.
+    #[must_use]
+    pub const fn instructions(&self) -> &[Instruction] {
+        &self.instructions
     }
 
     /// How many bytes of a packet are kept, counted from where the program's offsets begin; 0 for none: it is dropped.
@@ -142,7 +154,7 @@ impl Program {
         let (mut a, mut x) = (0u32, 0u32);
         let mut memory = [0u32; WORDS];
         let mut at = 0;
-        while let Some(op) = self.0.get(at) {
+        while let Some(op) = self.operations.get(at) {
             at += 1;
             match *op {
                 Op::Load(size, offset) => match subject.load(size, offset) {

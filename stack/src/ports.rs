@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use crate::error::Error;
+use crate::net::route::InterfaceId;
 use crate::tcp::isn::{Purpose, Secret};
 
 /// The transports that have ports. Each has its own.
@@ -41,6 +42,11 @@ pub struct Binding {
     pub reuse: bool,
     /// `SO_REUSEPORT`.
     pub reuse_port: bool,
+    /// `SO_BINDTODEVICE`: those of different interfaces do not hear each other's packets, and may share a port.
+    pub device: Option<InterfaceId>,
+    /// `IP_LOCAL_PORT_RANGE`: the first and the last of the ports that it may have if it asks for any, each within the range
+    /// of all; 0 for that of all.
+    pub ports: (u16, u16),
 }
 
 /// Names one binding of one table. It is never used again.
@@ -72,7 +78,17 @@ impl Binding {
     /// All addresses of both families.
     #[must_use]
     pub const fn dual(protocol: Protocol, port: u16) -> Self {
-        Self { protocol, address: None, v4: true, v6: true, port, reuse: false, reuse_port: false }
+        Self {
+            protocol,
+            address: None,
+            v4: true,
+            v6: true,
+            port,
+            reuse: false,
+            reuse_port: false,
+            device: None,
+            ports: (0, 0),
+        }
     }
 
     /// One address or, if it is unspecified, all of its family.
@@ -87,6 +103,8 @@ impl Binding {
             port: local.port(),
             reuse: false,
             reuse_port: false,
+            device: None,
+            ports: (0, 0),
         }
     }
 
@@ -102,6 +120,18 @@ impl Binding {
         Self { reuse_port, ..self }
     }
 
+    /// The same on one interface.
+    #[must_use]
+    pub const fn on(self, device: Option<InterfaceId>) -> Self {
+        Self { device, ..self }
+    }
+
+    /// The same with a range of ports of its own.
+    #[must_use]
+    pub const fn within(self, ports: (u16, u16)) -> Self {
+        Self { ports, ..self }
+    }
+
     /// The families it is for: of its address, if it has one.
     const fn families(&self) -> (bool, bool) {
         match self.address {
@@ -112,6 +142,11 @@ impl Binding {
 
     /// Whether a packet to this port could be for both.
     fn overlaps(&self, other: &Self) -> bool {
+        if let (Some(own), Some(their)) = (self.device, other.device)
+            && own != their
+        {
+            return false;
+        }
         match (self.address, other.address) {
             (Some(own), Some(their)) => own == their,
             _ => {
@@ -162,7 +197,7 @@ impl PortTable {
         // says who the peer will be, and a counter would let one guess the port of the next DNS query.
         self.bound += 1;
         let start = self.secret.hash(Purpose::BindPort, &[], self.bound);
-        binding.port = scan(&self.range, start, |port| {
+        binding.port = scan(&self.range_of(&binding), start, |port| {
             // SO_REUSEADDR is for those who ask for a port by number, as in Linux.
             let candidate = Binding { port, ..binding };
             self.owners_of(&candidate).all(|owner| !owner.binding.overlaps(&candidate))
@@ -193,7 +228,7 @@ impl PortTable {
         let counter = self.counters[index as usize];
         let start = (offset >> 1) + u64::from(counter);
         let mut tried = 0u16;
-        let port = scan(&self.range, start, |port| {
+        let port = scan(&self.range_of(&binding), start, |port| {
             tried = tried.wrapping_add(1);
             let candidate = Binding { port, ..binding };
             let taken = |owner: &Owner| !owner.connection && owner.binding.overlaps(&candidate);
@@ -258,6 +293,13 @@ impl PortTable {
         }
     }
 
+    /// The same for `SO_BINDTODEVICE`.
+    pub fn set_device(&mut self, id: BindingId, device: Option<InterfaceId>) {
+        if let Some(owner) = self.owners.get_mut(&id) {
+            owner.binding.device = device;
+        }
+    }
+
     /// Gives a port back. Nothing happens if that was done before.
     pub fn release(&mut self, id: BindingId) {
         let Some(owner) = self.owners.remove(&id) else { return };
@@ -274,6 +316,13 @@ impl PortTable {
     #[must_use]
     pub fn binding(&self, id: BindingId) -> Option<&Binding> {
         self.owners.get(&id).map(|owner| &owner.binding)
+    }
+
+    /// The ports that it may get; as Linux (`inet_sk_get_local_port_range`), a bound of its own counts within those of all.
+    fn range_of(&self, binding: &Binding) -> RangeInclusive<u16> {
+        let (first, last) = binding.ports;
+        let own = |bound: u16, usual: u16| if self.range.contains(&bound) { bound } else { usual };
+        own(first, *self.range.start())..=own(last, *self.range.end())
     }
 
     fn insert(&mut self, binding: Binding, connection: bool) -> BindingId {

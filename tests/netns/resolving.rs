@@ -156,6 +156,13 @@ fn getaddrinfo_and_getnameinfo_ask_the_server(home: &Net) -> Result<()> {
     ensure!(ioth::getnameinfo(&stack, &nobody, 0)?.0 == "10.9.0.250");
     let error = ioth::getnameinfo(&stack, &nobody, NI_NAMEREQD).err().context("it has a name")?;
     ensure!(matches!(error, GaiError::NoName), "{error}");
+
+    for (address, name) in [("10.9.0.4", "v4.lab.example"), ("2001:db8::80", "www.lab.example")] {
+        let host = ioth::gethostbyaddr(&stack, ip(address))?;
+        ensure!((&*host.name, &*host.addresses) == (name, &[ip(address)]), "{host:?}");
+    }
+    let error = ioth::gethostbyaddr(&stack, ip("10.9.0.250")).err().context("it has a name")?;
+    ensure!(matches!(error, GaiError::NoName), "{error}");
     Ok(())
 }
 

@@ -5,7 +5,8 @@ use std::os::fd::OwnedFd;
 
 use anyhow::Result;
 use ioth::{
-    IP_RECVERR, IPPROTO_IP, IPPROTO_IPV6, IPV6_RECVERR, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_PEEK, SO_TIMESTAMP,
+    IP_PKTINFO, IP_RECVERR, IP_RECVTOS, IP_RECVTTL, IPPROTO_IP, IPPROTO_IPV6, IPV6_RECVERR,
+    IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO, IPV6_RECVTCLASS, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_PEEK, SO_TIMESTAMP,
     SOL_SOCKET,
 };
 use ioth_tests::netns::Test;
@@ -26,6 +27,7 @@ pub(crate) fn tests() -> Vec<Test> {
         an_error_wakes_a_receiver,
         errors_in_parts,
         the_time_of_an_error,
+        what_stands_beside_an_error,
         a_stream_has_no_errors,
         poll_does_not_show_errors,
         nobody_answers_and_nobody_is_told,
@@ -198,6 +200,24 @@ fn the_time_of_an_error(w: &World) -> Result<()> {
     w.note("sendto", ioth::sendto(&ours, b"nobody", 0, &w.at()));
     w.note("recv", recv(&ours, 10, 0));
     w.note("the error", receive(&ours, 20, MSG_ERRQUEUE));
+    Ok(())
+}
+
+fn what_stands_beside_an_error(w: &World) -> Result<()> {
+    let ours = asking(w)?;
+    let asked = match w.family {
+        Family::V4 => [(IPPROTO_IP, IP_RECVTTL), (IPPROTO_IP, IP_RECVTOS), (IPPROTO_IP, IP_PKTINFO)],
+        Family::V6 => [
+            (IPPROTO_IPV6, IPV6_RECVHOPLIMIT),
+            (IPPROTO_IPV6, IPV6_RECVTCLASS),
+            (IPPROTO_IPV6, IPV6_RECVPKTINFO),
+        ],
+    };
+    for (level, name) in asked {
+        ioth::setsockopt_int(&ours, level, name, 1)?;
+        w.note("sendto", ioth::sendto(&ours, b"nobody", 0, &w.at()));
+        w.note("the error", error(&ours, 20));
+    }
     Ok(())
 }
 

@@ -26,15 +26,19 @@ mod messages;
 mod mixes;
 mod multicast;
 mod netlink;
+mod option_effects;
 mod options;
 mod packet;
+mod packet_options;
 mod processes;
 mod raw;
+mod raw_headers;
 mod readiness;
 mod reuse;
 mod sharing;
 mod signals;
 mod sockets;
+mod sources;
 mod stored_options;
 mod streams;
 mod sys;
@@ -91,13 +95,17 @@ fn main() -> ExitCode {
         sharing::tests(),
         signals::tests(),
         multicast::tests(),
+        sources::tests(),
         raw::tests(),
+        raw_headers::tests(),
         packet::tests(),
+        packet_options::tests(),
         flags::tests(),
         descriptors::tests(),
         reuse::tests(),
         vectors::tests(),
         stored_options::tests(),
+        option_effects::tests(),
         waiting::tests(),
         epolls::tests(),
         closing::tests(),

@@ -35,6 +35,7 @@ pub(crate) fn tests() -> Vec<Test> {
         timestamps,
         drops,
         errors_of_messages,
+        room_for_control_messages,
     ]
 }
 
@@ -405,5 +406,29 @@ fn errors_of_messages(w: &World) -> Result<()> {
     w.note("no error of a stream", receive(&w.pair_of(&w.listener()?)?.0, 10, MSG_ERRQUEUE));
     w.note("too long", ioth::sendmsg(&ours, &[IoSlice::new(&[0; 60_000]); 2], &[], 0, Some(&w.at())));
     w.note("flags", ioth::sendmsg(&ours, &[IoSlice::new(b"x")], &[], 0x40, Some(&w.at())).is_err());
+    Ok(())
+}
+
+fn room_for_control_messages(w: &World) -> Result<()> {
+    let (theirs, ours) = (w.datagram_server()?, w.datagram(&w.client)?);
+    patient(&theirs)?;
+    let asked = match w.family {
+        Family::V4 => [(IPPROTO_IP, IP_RECVTTL), (IPPROTO_IP, IP_RECVTOS)],
+        Family::V6 => [(IPPROTO_IPV6, IPV6_RECVHOPLIMIT), (IPPROTO_IPV6, IPV6_RECVTCLASS)],
+    };
+    for (level, name) in asked {
+        ioth::setsockopt_int(&theirs, level, name, 1)?;
+    }
+    for room in [200, 48, 47, 44, 41, 40, 39, 24, 20, 18, 16, 15, 8, 0] {
+        ioth::sendto(&ours, b"word", 0, &w.at())?;
+        let (mut data, mut controls) = ([0; 10], vec![7; room]);
+        let (message, used) =
+            ioth::recvmsg_into(&theirs, &mut [IoSliceMut::new(&mut data)], &mut controls, 0)?;
+        w.note(&format!("room for {room}"), message);
+        w.note("used", used);
+        // What stands between them is nobody's.
+        let whole = Control::decode_all(&controls[..used]);
+        w.note("whole", whole.iter().map(|control| control.show(w)).collect::<Vec<_>>().join(", ").as_str());
+    }
     Ok(())
 }

@@ -36,11 +36,11 @@ pub(crate) fn tests() -> Vec<Test> {
 const GROUP: &str = "239.1.2.3";
 const GROUP_V6: &str = "ff15::1:2:3";
 
-fn group(w: &World) -> IpAddr {
+pub(crate) fn group(w: &World) -> IpAddr {
     if w.family == Family::V4 { GROUP } else { GROUP_V6 }.parse().expect("a literal")
 }
 
-const fn level(w: &World) -> i32 {
+pub(crate) const fn level(w: &World) -> i32 {
     if matches!(w.family, Family::V4) { IPPROTO_IP } else { IPPROTO_IPV6 }
 }
 
@@ -49,7 +49,7 @@ fn address(w: &World, host: &Host) -> IpAddr {
     if host.same_as(&w.server) { w.at().ip() } else { w.here().ip() }
 }
 
-fn octets(address: IpAddr) -> Vec<u8> {
+pub(crate) fn octets(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),
@@ -57,7 +57,7 @@ fn octets(address: IpAddr) -> Vec<u8> {
 }
 
 /// A `sockaddr_storage`.
-fn storage(address: IpAddr) -> Vec<u8> {
+pub(crate) fn storage(address: IpAddr) -> Vec<u8> {
     let mut bytes = match address {
         IpAddr::V4(_) => 2u16.to_ne_bytes().to_vec(),
         IpAddr::V6(_) => 10u16.to_ne_bytes().to_vec(),
@@ -69,7 +69,13 @@ fn storage(address: IpAddr) -> Vec<u8> {
 }
 
 /// Joins or leaves by the family's own options, on the interface of a host.
-fn member(w: &World, fd: &OwnedFd, host: &Host, group: IpAddr, joins: bool) -> std::io::Result<()> {
+pub(crate) fn member(
+    w: &World,
+    fd: &OwnedFd,
+    host: &Host,
+    group: IpAddr,
+    joins: bool,
+) -> std::io::Result<()> {
     let interface = match address(w, host) {
         IpAddr::V4(v4) => v4.octets(),
         IpAddr::V6(_) => [0; 4],
@@ -84,7 +90,7 @@ fn member(w: &World, fd: &OwnedFd, host: &Host, group: IpAddr, joins: bool) -> s
 }
 
 /// A socket of a host on the port of this behaviour, which may be shared.
-fn hearing(w: &World, host: &Host) -> Result<OwnedFd> {
+pub(crate) fn hearing(w: &World, host: &Host) -> Result<OwnedFd> {
     let fd = w.datagram(host)?;
     ioth::setsockopt_int(&fd, SOL_SOCKET, SO_REUSEADDR, 1)?;
     ioth::bind(&fd, &w.any(w.port))?;
@@ -93,7 +99,7 @@ fn hearing(w: &World, host: &Host) -> Result<OwnedFd> {
 }
 
 /// A socket of the client whose datagrams to groups leave by its interface.
-fn sending(w: &World) -> Result<OwnedFd> {
+pub(crate) fn sending(w: &World) -> Result<OwnedFd> {
     let fd = w.datagram(&w.client)?;
     if let IpAddr::V4(v4) = w.here().ip() {
         ioth::setsockopt(&fd, IPPROTO_IP, IP_MULTICAST_IF, &v4.octets())?;
@@ -101,7 +107,7 @@ fn sending(w: &World) -> Result<OwnedFd> {
     Ok(fd)
 }
 
-fn send(w: &World, fd: &OwnedFd) {
+pub(crate) fn send(w: &World, fd: &OwnedFd) {
     w.note("sendto", ioth::sendto(fd, b"word", 0, &SocketAddr::new(group(w), w.port)));
 }
 

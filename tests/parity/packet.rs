@@ -5,11 +5,9 @@ use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
 use ioth::{
-    AF_PACKET, Control, ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, FilterInstruction, LinkAddr, MSG_DONTWAIT, MSG_PEEK,
-    MSG_TRUNC, PACKET_ADD_MEMBERSHIP, PACKET_AUXDATA, PACKET_DROP_MEMBERSHIP, PACKET_IGNORE_OUTGOING,
-    PACKET_MR_ALLMULTI, PACKET_MR_MULTICAST, PACKET_MR_PROMISC, PACKET_STATISTICS, SO_DOMAIN, SO_PROTOCOL,
-    SO_RCVBUF, SO_TIMESTAMP, SO_TYPE, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM, SOL_PACKET,
-    SOL_SOCKET, SockAddr, any,
+    AF_PACKET, ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, LinkAddr, MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC, SO_DOMAIN,
+    SO_PROTOCOL, SO_TYPE, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM, SOL_PACKET, SOL_SOCKET, SockAddr,
+    any,
 };
 use ioth_tests::netns::Test;
 
@@ -28,24 +26,19 @@ pub(crate) fn tests() -> Vec<Test> {
         what_cannot_be_sent,
         lengths_of_what_is_seen,
         the_sender_does_not_see_it,
-        outgoing_can_be_ignored,
-        link_memberships,
-        packet_statistics,
-        beside_a_frame,
-        programs_choose_frames,
         the_loopback_interface_alone,
         frames_by_plain_calls,
     ]
 }
 
 /// For experiments (IEEE 802.1): nobody here answers it.
-const PROTOCOL: u16 = 0x88b5;
+pub(crate) const PROTOCOL: u16 = 0x88b5;
 
-fn ethertype(w: &World) -> i32 {
+pub(crate) fn ethertype(w: &World) -> i32 {
     if w.family == Family::V4 { ETH_P_IP } else { ETH_P_IPV6 }
 }
 
-fn packet(host: &Host, kind: i32, protocol: i32) -> Result<OwnedFd> {
+pub(crate) fn packet(host: &Host, kind: i32, protocol: i32) -> Result<OwnedFd> {
     let protocol = i32::from((protocol as u16).to_be());
     let fd = host.socket(AF_PACKET, kind | SOCK_CLOEXEC, protocol)?;
     patient(&fd)?;
@@ -53,7 +46,7 @@ fn packet(host: &Host, kind: i32, protocol: i32) -> Result<OwnedFd> {
 }
 
 /// The interface of a host: the kernel says so, or the snapshot of ours.
-fn interface(host: &Host) -> Result<u32> {
+pub(crate) fn interface(host: &Host) -> Result<u32> {
     if host.is_kernel() {
         let shown = host.within(|_| std::fs::read_to_string("/proc/thread-self/net/if_inet6"))?;
         let line = shown.lines().find(|line| !line.ends_with(" lo")).context("an interface")?;
@@ -64,19 +57,19 @@ fn interface(host: &Host) -> Result<u32> {
     Ok(known.context("an interface")?.index.index())
 }
 
-fn at(host: &Host, protocol: i32) -> Result<SockAddr> {
+pub(crate) fn at(host: &Host, protocol: i32) -> Result<SockAddr> {
     Ok(LinkAddr { protocol: protocol as u16, interface: interface(host)?, ..LinkAddr::default() }.into())
 }
 
 /// One that sees what passes over the interface of a host.
-fn seeing(host: &Host, kind: i32, protocol: i32) -> Result<OwnedFd> {
+pub(crate) fn seeing(host: &Host, kind: i32, protocol: i32) -> Result<OwnedFd> {
     let fd = packet(host, kind, 0)?;
     any::bind(&fd, &at(host, protocol)?)?;
     Ok(fd)
 }
 
 /// The station of a host's interface.
-fn station(host: &Host) -> Result<[u8; 6]> {
+pub(crate) fn station(host: &Host) -> Result<[u8; 6]> {
     let fd = seeing(host, SOCK_RAW, 0)?;
     match any::getsockname(&fd)? {
         SockAddr::Link(link) => Ok(*link.station.first_chunk().context("it is longer")?),
@@ -84,7 +77,7 @@ fn station(host: &Host) -> Result<[u8; 6]> {
     }
 }
 
-fn show(from: Option<&SockAddr>) -> String {
+pub(crate) fn show(from: Option<&SockAddr>) -> String {
     match from {
         Some(SockAddr::Link(link)) => format!(
             "type {:x} hardware {} kind {} length {} interface {} station {}",
@@ -100,7 +93,7 @@ fn show(from: Option<&SockAddr>) -> String {
 }
 
 /// The next frame of that type, and where it came from.
-fn next(fd: &OwnedFd, protocol: u16) -> io::Result<(Vec<u8>, SockAddr)> {
+pub(crate) fn next(fd: &OwnedFd, protocol: u16) -> io::Result<(Vec<u8>, SockAddr)> {
     let mut room = vec![0; 70_000];
     loop {
         let (len, from) = any::recvfrom(fd, &mut room, 0)?;
@@ -112,18 +105,18 @@ fn next(fd: &OwnedFd, protocol: u16) -> io::Result<(Vec<u8>, SockAddr)> {
     }
 }
 
-fn silent(fd: &OwnedFd) -> io::Result<usize> {
+pub(crate) fn silent(fd: &OwnedFd) -> io::Result<usize> {
     std::thread::sleep(crate::world::MOMENT);
     ioth::recv(fd, &mut [0; 100], MSG_DONTWAIT)
 }
 
 /// A frame from the client to the server.
-fn frame(w: &World, data: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn frame(w: &World, data: &[u8]) -> Result<Vec<u8>> {
     let (to, from) = (station(&w.server)?, station(&w.client)?);
     Ok([&to[..], &from, &PROTOCOL.to_be_bytes(), data].concat())
 }
 
-fn to(w: &World, station: [u8; 6], protocol: u16) -> Result<SockAddr> {
+pub(crate) fn to(w: &World, station: [u8; 6], protocol: u16) -> Result<SockAddr> {
     let [s0, s1, s2, s3, s4, s5] = station;
     let station = [s0, s1, s2, s3, s4, s5, 0, 0];
     let interface = interface(&w.client)?;
@@ -329,126 +322,6 @@ fn the_sender_does_not_see_it(w: &World) -> Result<()> {
     Ok(())
 }
 
-fn outgoing_can_be_ignored(w: &World) -> Result<()> {
-    let (here, beside) = (seeing(&w.client, SOCK_RAW, 0)?, seeing(&w.client, SOCK_RAW, ETH_P_ALL)?);
-    for value in [0, 2, -1, 1] {
-        w.note("set", ioth::setsockopt_int(&beside, SOL_PACKET, PACKET_IGNORE_OUTGOING, value));
-        w.note("shows", option(&beside, SOL_PACKET, PACKET_IGNORE_OUTGOING));
-    }
-    let frame = [&[2, 0, 0, 0, 0, 9][..], &station(&w.client)?, &PROTOCOL.to_be_bytes(), &[1; 60]].concat();
-    w.note("send", send(&here, &frame));
-    std::thread::sleep(crate::world::MOMENT);
-    let mut seen = false;
-    let mut room = [0; 100];
-    while let Ok((_, Some(SockAddr::Link(link)))) = any::recvfrom(&beside, &mut room, MSG_DONTWAIT) {
-        seen |= link.protocol == PROTOCOL;
-    }
-    w.note("seen", seen);
-    Ok(())
-}
-
-fn link_memberships(w: &World) -> Result<()> {
-    let fd = packet(&w.client, SOCK_RAW, 0)?;
-    let index = interface(&w.client)?;
-    let mreq = |interface: u32, kind: i32, len: u16| {
-        let halves = [kind as u16, len].map(u16::to_ne_bytes).concat();
-        [&interface.to_ne_bytes()[..], &halves, &[1, 0, 0x5e, 1, 2, 3, 0, 0]].concat()
-    };
-    let set = |name: i32, value: &[u8]| ioth::setsockopt(&fd, SOL_PACKET, name, value);
-    for (what, kind, len) in [
-        ("promiscuous", PACKET_MR_PROMISC, 0),
-        ("all groups", PACKET_MR_ALLMULTI, 0),
-        ("a group", PACKET_MR_MULTICAST, 6),
-        ("a short one", PACKET_MR_MULTICAST, 5),
-        ("a long one", PACKET_MR_MULTICAST, 7),
-    ] {
-        let wanted = mreq(index, kind, len);
-        w.note(what, set(PACKET_ADD_MEMBERSHIP, &wanted));
-        w.note("again", set(PACKET_ADD_MEMBERSHIP, &wanted));
-        w.note("drop", set(PACKET_DROP_MEMBERSHIP, &wanted));
-        w.note("drop", set(PACKET_DROP_MEMBERSHIP, &wanted));
-        w.note("once too often", set(PACKET_DROP_MEMBERSHIP, &wanted));
-    }
-    w.note("nowhere", set(PACKET_ADD_MEMBERSHIP, &mreq(999, PACKET_MR_PROMISC, 0)));
-    w.note("short", set(PACKET_ADD_MEMBERSHIP, &mreq(index, PACKET_MR_PROMISC, 0)[..15]));
-    Ok(())
-}
-
-fn packet_statistics(w: &World) -> Result<()> {
-    if w.client.same_as(&w.server) {
-        // A host has no link to itself.
-        w.note("alone", 0);
-        return Ok(());
-    }
-    let (here, there) = (seeing(&w.client, SOCK_RAW, 0)?, seeing(&w.server, SOCK_RAW, PROTOCOL.into())?);
-    let ask = || {
-        let mut value = [0; 8];
-        let len = ioth::getsockopt(&there, SOL_PACKET, PACKET_STATISTICS, &mut value)?;
-        let word = |at: usize| u32::from_ne_bytes([value[at], value[at + 1], value[at + 2], value[at + 3]]);
-        io::Result::Ok((len, word(0), word(4)))
-    };
-    w.note("fresh", format!("{:?}", ask()?));
-    for _ in 0..3 {
-        w.note("send", send(&here, frame(w, &[7; 100])?));
-    }
-    for _ in 0..3 {
-        let _ = next(&there, PROTOCOL)?;
-    }
-    w.note("three", format!("{:?}", ask()?));
-    w.note("anew", format!("{:?}", ask()?));
-    w.note("room", ioth::setsockopt_int(&there, SOL_SOCKET, SO_RCVBUF, 4096));
-    let frame = frame(w, &[7; 1000])?;
-    for _ in 0..300 {
-        let _ = send(&here, &frame);
-    }
-    std::thread::sleep(crate::world::MOMENT);
-    let (_, seen, dropped) = ask()?;
-    w.note("all count", seen);
-    w.note("some were dropped", dropped > 200);
-    Ok(())
-}
-
-fn beside_a_frame(w: &World) -> Result<()> {
-    if w.client.same_as(&w.server) {
-        // A host has no link to itself.
-        w.note("alone", 0);
-        return Ok(());
-    }
-    for kind in [SOCK_RAW, SOCK_DGRAM] {
-        let (here, there) = (seeing(&w.client, SOCK_RAW, 0)?, seeing(&w.server, kind, ETH_P_ALL)?);
-        w.note("set", ioth::setsockopt_int(&there, SOL_PACKET, PACKET_AUXDATA, 1));
-        w.note("shows", option(&there, SOL_PACKET, PACKET_AUXDATA));
-        w.note("set", ioth::setsockopt_int(&there, SOL_SOCKET, SO_TIMESTAMP, 1));
-        let plain = frame(w, &[7; 100])?;
-        let mut tagged = plain.clone();
-        tagged.splice(12..12, [0x81, 0, 0x20, 5]);
-        for frame in [plain, tagged] {
-            w.note("send", send(&here, &frame));
-            let mut room = [0; 200];
-            let message = loop {
-                let (message, from) = any::recvmsg(&there, &mut [IoSliceMut::new(&mut room)], 0)?;
-                if matches!(from, Some(SockAddr::Link(link)) if link.protocol == PROTOCOL) {
-                    w.note("from", show(from.as_ref()));
-                    break message;
-                }
-            };
-            w.note("length", message.len);
-            for control in message.controls {
-                match control {
-                    Control::Timestamp(_) => w.note("a time", 0),
-                    Control::Auxiliary(known) => {
-                        // Who vouches for a checksum, the link says.
-                        let known = ioth::Auxiliary { status: known.status & !0x88, ..known };
-                        w.note("auxiliary", format!("{known:?}"));
-                    }
-                    other => w.note("other", format!("{other:?}")),
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
 fn the_loopback_interface_alone(w: &World) -> Result<()> {
     let fd = packet(&w.client, SOCK_RAW, 0)?;
     let lo = LinkAddr { protocol: ETH_P_ALL as u16, interface: 1, ..LinkAddr::default() };
@@ -478,32 +351,6 @@ fn the_loopback_interface_alone(w: &World) -> Result<()> {
         w.note("not taken", silent(&theirs));
     }
     w.note("no more", silent(&fd));
-    Ok(())
-}
-
-fn programs_choose_frames(w: &World) -> Result<()> {
-    if w.client.same_as(&w.server) {
-        // A host has no link to itself.
-        w.note("alone", 0);
-        return Ok(());
-    }
-    let (here, there) = (seeing(&w.client, SOCK_RAW, 0)?, seeing(&w.server, SOCK_RAW, ETH_P_ALL)?);
-    let one = |code, jt, jf, k| FilterInstruction { code, jt, jf, k };
-    // The type, by the bytes and by what is known of it; 20 bytes of that.
-    let program = [
-        one(0x28, 0, 0, 12),
-        one(0x15, 0, 3, PROTOCOL.into()),
-        one(0x20, 0, 0, 0xffff_f000),
-        one(0x15, 0, 1, PROTOCOL.into()),
-        one(0x06, 0, 0, 20),
-        one(0x06, 0, 0, 0),
-    ];
-    w.note("attach", ioth::attach_filter(&there, &program));
-    while ioth::recv(&there, &mut [0; 10], MSG_DONTWAIT).is_ok() {}
-    w.note("send", send(&here, frame(w, &[7; 100])?));
-    let (seen, from) = next(&there, PROTOCOL)?;
-    w.note("cut", seen.len());
-    w.note("from", show(Some(&from)));
     Ok(())
 }
 

@@ -1,21 +1,21 @@
 //! Raw sockets: raw(7), ipv6(7), icmp(7). A host hears every packet of a protocol, so that the worlds take turns.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use anyhow::Result;
 use ioth::{
-    Control, FilterInstruction, ICMP_FILTER, ICMP6_FILTER, IP_HDRINCL, IP_PKTINFO, IP_RECVERR, IP_RECVTTL,
-    IP_TTL, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_RAW, IPPROTO_TCP, IPPROTO_UDP,
-    IPV6_CHECKSUM, IPV6_HDRINCL, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO, IPV6_UNICAST_HOPS,
-    MSG_DONTWAIT, MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_DOMAIN,
+    Control, ICMP_FILTER, ICMP6_FILTER, IP_HDRINCL, IP_PKTINFO, IP_RECVERR, IP_RECVTTL, IP_TTL, IPPROTO_ICMP,
+    IPPROTO_ICMPV6, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, IPV6_RECVERR, IPV6_RECVHOPLIMIT,
+    IPV6_RECVPKTINFO, IPV6_UNICAST_HOPS, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, SO_DOMAIN,
     SO_PROTOCOL, SO_TYPE, SOCK_CLOEXEC, SOCK_RAW, SOL_RAW, SOL_SOCKET,
 };
 use ioth_tests::netns::Test;
 
 use crate::calls::{IN, OUT, option, patient, pending, send};
 use crate::messages::receive;
+use crate::raw_headers::by_hand;
 use crate::world::{Family, Host, World};
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -27,36 +27,31 @@ pub(crate) fn tests() -> Vec<Test> {
         bound_and_connected_ones_hear_less,
         bind_and_connect,
         lengths_of_packets,
-        headers_by_hand,
-        headers_that_are_wrong,
-        the_header_s_options,
         ping_by_hand,
         filters_of_types,
-        sums_of_ipv6,
         nobody_speaks_the_protocol,
         others_are_heard_beside_their_protocol,
         errors_are_queued,
         beside_a_packet,
-        programs_choose_packets,
         packets_by_plain_calls,
     ]
 }
 
 /// For experiments (RFC 3692 section 2.1).
-const PROTOCOL: i32 = 253;
+pub(crate) const PROTOCOL: i32 = 253;
 
-fn raw(w: &World, host: &Host, protocol: i32) -> Result<OwnedFd> {
+pub(crate) fn raw(w: &World, host: &Host, protocol: i32) -> Result<OwnedFd> {
     let fd = host.socket(w.domain(), SOCK_RAW | SOCK_CLOEXEC, protocol)?;
     patient(&fd)?;
     Ok(fd)
 }
 
-fn server(w: &World) -> SocketAddr {
+pub(crate) fn server(w: &World) -> SocketAddr {
     SocketAddr::new(w.at().ip(), 0)
 }
 
 /// What is behind the IP header of what was received, and whether there was one.
-fn payload(w: &World, packet: &[u8]) -> String {
+pub(crate) fn payload(w: &World, packet: &[u8]) -> String {
     if w.family == Family::V6 {
         return text(packet);
     }
@@ -72,18 +67,18 @@ fn payload(w: &World, packet: &[u8]) -> String {
     )
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     crate::calls::text(bytes)
 }
 
-fn hear(w: &World, fd: &OwnedFd) -> io::Result<String> {
+pub(crate) fn hear(w: &World, fd: &OwnedFd) -> io::Result<String> {
     let mut room = vec![0; 70_000];
     let (len, from) = ioth::recvfrom(fd, &mut room, 0)?;
     let from = from.map_or_else(String::new, |from| crate::transcript::Show::show(&from, w));
     Ok(format!("{} from {from}", payload(w, &room[..len])))
 }
 
-fn silent(fd: &OwnedFd) -> io::Result<usize> {
+pub(crate) fn silent(fd: &OwnedFd) -> io::Result<usize> {
     std::thread::sleep(crate::world::MOMENT);
     ioth::recv(fd, &mut [0; 100], MSG_DONTWAIT)
 }
@@ -201,99 +196,6 @@ fn lengths_of_packets(w: &World) -> Result<()> {
     Ok(())
 }
 
-/// A packet with nothing filled in that a stack fills in.
-fn by_hand(w: &World, protocol: u8, data: &[u8]) -> Vec<u8> {
-    match (w.here().ip(), w.at().ip()) {
-        (IpAddr::V4(_), IpAddr::V4(to)) => {
-            [&[0x45, 0x08, 0, 0, 0, 0, 0, 0, 9, protocol, 0, 0, 0, 0, 0, 0], &to.octets()[..], data].concat()
-        }
-        (IpAddr::V6(from), IpAddr::V6(to)) => {
-            let len = (data.len() as u16).to_be_bytes();
-            let fixed = [0x60, 0, 0, 0, len[0], len[1], protocol, 9];
-            [&fixed[..], &from.octets(), &to.octets(), data].concat()
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn headers_by_hand(w: &World) -> Result<()> {
-    let here = raw(w, &w.client, IPPROTO_RAW)?;
-    let there = raw(w, &w.server, PROTOCOL)?;
-    w.note("sendto", ioth::sendto(&here, &by_hand(w, PROTOCOL as u8, b"made"), 0, &server(w)));
-    let mut room = [0; 100];
-    let (len, from) = ioth::recvfrom(&there, &mut room, 0)?;
-    w.note("heard", payload(w, &room[..len]));
-    w.note("from", from);
-    if w.family == Family::V4 {
-        w.note("hops", u32::from(room[8]));
-        w.note("a number", room[4..6] != [0; 2]);
-        w.note("source", room[12..16] != [0; 4]);
-        let mut numbered = by_hand(w, PROTOCOL as u8, b"7");
-        numbered[4..6].copy_from_slice(&[0x12, 0x34]);
-        w.note("sendto", ioth::sendto(&here, &numbered, 0, &server(w)));
-        let _ = ioth::recv(&there, &mut room, 0)?;
-        w.note("its number", room[4..6] == [0x12, 0x34]);
-    }
-    // Behind a header that is asked for.
-    let asked = raw(w, &w.client, PROTOCOL)?;
-    let (level, name) =
-        if w.family == Family::V4 { (IPPROTO_IP, IP_HDRINCL) } else { (IPPROTO_IPV6, IPV6_HDRINCL) };
-    w.note("set", ioth::setsockopt_int(&asked, level, name, 1));
-    w.note("sendto", ioth::sendto(&asked, &by_hand(w, PROTOCOL as u8, b"asked"), 0, &server(w)));
-    w.note("heard", hear(w, &there));
-    Ok(())
-}
-
-fn headers_that_are_wrong(w: &World) -> Result<()> {
-    let here = raw(w, &w.client, IPPROTO_RAW)?;
-    let v4 = w.family == Family::V4;
-    w.note("too short", ioth::sendto(&here, &[0x45; 19], 0, &server(w)));
-    w.note("nothing", ioth::sendto(&here, &[], 0, &server(w)));
-    if v4 {
-        let long = [0x4f; 40];
-        w.note("a header beyond the end", ioth::sendto(&here, &long, 0, &server(w)));
-    } else {
-        w.note("too short", ioth::sendto(&here, &[0x60; 39], 0, &server(w)));
-    }
-    if !w.client.same_as(&w.server) {
-        let front = by_hand(w, PROTOCOL as u8, &[]).len();
-        w.note("full", ioth::sendto(&here, &by_hand(w, 253, &vec![0; 1500 - front]), 0, &server(w)));
-        w.note("no fragments", ioth::sendto(&here, &by_hand(w, 253, &vec![0; 1501 - front]), 0, &server(w)));
-    }
-    Ok(())
-}
-
-fn the_header_s_options(w: &World) -> Result<()> {
-    for (what, protocol) in [("any", PROTOCOL), ("raw", IPPROTO_RAW)] {
-        let fd = raw(w, &w.client, protocol)?;
-        w.note(what, 0);
-        for (level, name) in [
-            (IPPROTO_IP, IP_HDRINCL),
-            (IPPROTO_IPV6, IPV6_HDRINCL),
-            (IPPROTO_IPV6, IPV6_CHECKSUM),
-            (SOL_RAW, IPV6_CHECKSUM),
-            (SOL_RAW, ICMP_FILTER),
-            (IPPROTO_ICMPV6, ICMP6_FILTER),
-            (IPPROTO_TCP, 1),
-            (IPPROTO_UDP, 103),
-        ] {
-            let mixed = w.family == Family::V6 && level == IPPROTO_IP;
-            if mixed {
-                continue;
-            }
-            w.note(&format!("{level} {name}"), option(&fd, level, name));
-            w.note("set", ioth::setsockopt_int(&fd, level, name, 1));
-            w.note("shows", option(&fd, level, name));
-        }
-        w.note("IP_TTL", option(&fd, IPPROTO_IP, IP_TTL));
-    }
-    let stream = w.stream()?;
-    if w.family == Family::V4 {
-        w.note("on a stream", ioth::setsockopt_int(&stream, IPPROTO_IP, IP_HDRINCL, 1));
-    }
-    Ok(())
-}
-
 /// An echo request with a checksum, but for IPv6, where the stack writes it.
 fn request(w: &World, sequence: u8) -> Vec<u8> {
     let kind = if w.family == Family::V4 { 8 } else { 128 };
@@ -358,34 +260,6 @@ fn filters_of_types(w: &World) -> Result<()> {
     w.note("shorter", ioth::setsockopt(&here, level, name, &[0; 2]));
     w.note("get", ioth::getsockopt(&here, level, name, &mut room[..3]));
     w.note("the rest stays", format!("{:?}", &room[..3]));
-    Ok(())
-}
-
-fn sums_of_ipv6(w: &World) -> Result<()> {
-    if w.family == Family::V4 {
-        w.note("not here", 0);
-        return Ok(());
-    }
-    let (here, there) = (raw(w, &w.client, PROTOCOL)?, raw(w, &w.server, PROTOCOL)?);
-    for value in [3, 4, -1, -7, 2, 0] {
-        w.note(&format!("set {value}"), ioth::setsockopt_int(&here, IPPROTO_IPV6, IPV6_CHECKSUM, value));
-        w.note("shows", option(&here, IPPROTO_IPV6, IPV6_CHECKSUM));
-    }
-    w.note("no room for it", ioth::sendto(&here, b"x", 0, &server(w)));
-    let mut room = [0; 20];
-    w.note("sendto", ioth::sendto(&here, &[1, 2, 3, 4, 5, 6], 0, &server(w)));
-    let len = ioth::recv(&there, &mut room, 0)?;
-    w.note("a sum", format!("{:?} {}", &room[2..len], room[..2] != [1, 2]));
-    w.note("look", ioth::setsockopt_int(&there, IPPROTO_IPV6, IPV6_CHECKSUM, 2));
-    w.note("sendto", ioth::sendto(&here, &[1, 2, 3, 4, 5, 6], 0, &server(w)));
-    w.note("right there, too", ioth::recv(&there, &mut room, 0));
-    let bare = raw(w, &w.client, PROTOCOL)?;
-    w.note("sendto", ioth::sendto(&bare, &[1, 2, 3, 4, 5, 6], 0, &server(w)));
-    w.note("a wrong one", silent(&there));
-    let icmp = raw(w, &w.client, IPPROTO_ICMPV6)?;
-    w.note("of ICMPv6", option(&icmp, IPPROTO_IPV6, IPV6_CHECKSUM));
-    w.note("not to be set", ioth::setsockopt_int(&icmp, IPPROTO_IPV6, IPV6_CHECKSUM, 4));
-    w.note("but here", ioth::setsockopt_int(&icmp, SOL_RAW, IPV6_CHECKSUM, 2));
     Ok(())
 }
 
@@ -491,40 +365,6 @@ fn beside_a_packet(w: &World) -> Result<()> {
     let received = receive(&there, 100, 0).map(|(_, message)| message);
     // The index of the interface is the stack's.
     w.note("received", received);
-    Ok(())
-}
-
-fn programs_choose_packets(w: &World) -> Result<()> {
-    let (here, there) = (raw(w, &w.client, PROTOCOL)?, raw(w, &w.server, PROTOCOL)?);
-    let at = if w.family == Family::V4 { 20 } else { 0 };
-    let one = |code, jt, jf, k| FilterInstruction { code, jt, jf, k };
-    // What begins with a y, and two bytes of that.
-    let program =
-        [one(0x30, 0, 0, at), one(0x15, 0, 1, b'y'.into()), one(0x06, 0, 0, at + 2), one(0x06, 0, 0, 0)];
-    w.note("attach", ioth::attach_filter(&there, &program));
-    w.note("sendto", ioth::sendto(&here, b"no", 0, &server(w)));
-    w.note("sendto", ioth::sendto(&here, b"yes", 0, &server(w)));
-    let mut room = [0; 100];
-    let len = ioth::recv(&there, &mut room, 0)?;
-    w.note("chosen", text(&room[at as usize..len]));
-    w.note("attach", ioth::attach_filter(&there, &program[..3]));
-    w.note("no end", ioth::attach_filter(&there, &program[..2]));
-    w.note("none", ioth::attach_filter(&there, &[]));
-    w.note("backwards", ioth::attach_filter(&there, &[one(0x05, 0, 0, u32::MAX), one(0x06, 0, 0, 1)]));
-    w.note("detach", ioth::setsockopt_int(&there, SOL_SOCKET, SO_DETACH_FILTER, 0));
-    w.note("again", ioth::setsockopt_int(&there, SOL_SOCKET, SO_DETACH_FILTER, 0));
-    // As a C program does it: a number of instructions, and where they are.
-    let bytes: Vec<u8> = program
-        .iter()
-        .flat_map(|one| [&one.code.to_ne_bytes()[..], &[one.jt, one.jf], &one.k.to_ne_bytes()].concat())
-        .collect();
-    let fprog =
-        |count: u16, address: usize| [&count.to_ne_bytes()[..], &[0; 6], &address.to_ne_bytes()].concat();
-    let set = |value: &[u8]| ioth::setsockopt(&there, SOL_SOCKET, SO_ATTACH_FILTER, value);
-    w.note("at its address", set(&fprog(4, bytes.as_ptr().addr())));
-    w.note("at none", set(&fprog(4, 8)));
-    w.note("too short", set(&fprog(4, bytes.as_ptr().addr())[..12]));
-    w.note("of nothing", set(&fprog(0, bytes.as_ptr().addr())));
     Ok(())
 }
 

@@ -12,8 +12,8 @@ use ioth_tests::netns::Test;
 use std::os::fd::OwnedFd;
 
 use crate::calls::{drain, fill, recv, send, text};
-use crate::sys::{Target, handle};
-use crate::world::{SOON, World};
+use crate::sys::{Target, Urge, handle};
+use crate::world::{MOMENT, SOON, World};
 
 /// The signal whose handler has `SA_RESTART`.
 const RESTARTS: i32 = libc::SIGUSR1;
@@ -39,6 +39,7 @@ pub(crate) fn tests() -> Vec<Test> {
         both_kinds_of_handlers,
         those_who_follow,
         plain_calls,
+        a_signal_for_arrivals,
     ];
     tests.extend(crate::behaviours![alone: an_accepter_of_a_busy_stack]);
     tests
@@ -418,4 +419,18 @@ fn an_accepter_of_a_busy_stack(w: &World) -> Result<()> {
         done.store(true, Relaxed);
         Ok(())
     })
+}
+
+fn a_signal_for_arrivals(w: &World) -> Result<()> {
+    let (ours, theirs) = w.pair()?;
+    let urge = Urge::of_arrivals(&theirs, libc::SIGRTMIN() + 3)?;
+    w.note("nothing", urge.wait(MOMENT)?);
+    w.note("send", send(&ours, "word"));
+    w.note("a stream", urge.wait(SOON)?);
+    drop(urge);
+    let (theirs, ours) = (w.datagram_server()?, w.datagram(&w.client)?);
+    let urge = Urge::of_arrivals(&theirs, libc::SIGRTMIN() + 3)?;
+    w.note("sendto", ioth::sendto(&ours, b"word", 0, &w.at()));
+    w.note("a datagram", urge.wait(SOON)?);
+    Ok(())
 }

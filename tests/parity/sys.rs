@@ -110,14 +110,33 @@ impl Drop for Blocked {
     }
 }
 
-/// SIGURG for one descriptor, to this thread, which does not let it in while this lives.
+/// The signal of one descriptor, to this thread, which does not let it in while this lives: SIGURG, or the one of O_ASYNC.
 pub(crate) struct Urge {
+    signal: libc::c_int,
     set: libc::sigset_t,
     before: libc::sigset_t,
 }
 
 impl Urge {
+    /// SIGURG.
     pub(crate) fn to_this_thread(fd: impl AsFd) -> Result<Self> {
+        Self::new(fd, libc::SIGURG)
+    }
+
+    /// Another one, when there is something to receive: O_ASYNC of fcntl(2), with F_SETSIG.
+    pub(crate) fn of_arrivals(fd: impl AsFd, signal: libc::c_int) -> Result<Self> {
+        // asm-generic/fcntl.h.
+        const F_SETSIG: i32 = 10;
+        let urge = Self::new(&fd, signal)?;
+        for (command, value) in [(F_SETSIG, signal), (libc::F_SETFL, libc::O_ASYNC | libc::O_RDWR)] {
+            // SAFETY: both commands take an integer.
+            let result = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), command, value) };
+            ensure!(result == 0, "fcntl: {}", io::Error::last_os_error());
+        }
+        Ok(urge)
+    }
+
+    fn new(fd: impl AsFd, signal: libc::c_int) -> Result<Self> {
         // asm-generic/fcntl.h.
         const F_SETOWN_EX: i32 = 15;
         const F_OWNER_TID: i32 = 0;
@@ -125,10 +144,10 @@ impl Urge {
         let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
         let mut before = set;
         // SAFETY: the set is initialized, and lives through the call.
-        unsafe { libc::sigaddset(&raw mut set, libc::SIGURG) };
+        unsafe { libc::sigaddset(&raw mut set, signal) };
         // SAFETY: both sets live through the call.
         unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before) };
-        let urge = Self { set, before };
+        let urge = Self { signal, set, before };
         let owner = [F_OWNER_TID, rustix::thread::gettid().as_raw_nonzero().get()];
         // SAFETY: F_SETOWN_EX reads two integers, the first of them F_OWNER_TID.
         let result = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), F_SETOWN_EX, owner.as_ptr()) };
@@ -145,7 +164,7 @@ impl Urge {
         // SAFETY: both pointers are to values that live through the call.
         let signal =
             unsafe { libc::sigtimedwait(&raw const self.set, std::ptr::null_mut(), &raw const time) };
-        Ok(signal == libc::SIGURG)
+        Ok(signal == self.signal)
     }
 }
 

@@ -106,7 +106,10 @@ fn who_asks_is_told_everything_ip_7() {
                     offender: Some(address(places[2])),
                     destination: address(places[1]),
                     at: wire.now(),
+                    arrival: received.report.arrival,
                 };
+                let arrival = received.report.arrival.unwrap();
+                assert_eq!(arrival.destination, address(places[0]).ip());
                 assert_eq!(received.report, expected);
                 assert_eq!((&room, received.copied, received.len), (b"some", 4, 9));
                 // Whoever has taken it need not be told again.

@@ -110,13 +110,13 @@ pub(crate) fn receive(
     if !socket.inherited() && std::mem::take(&mut socket.state()?.overrun) {
         return fail(Errno::NOBUFS);
     }
-    let received = match raw::receive(fd, &mut [], parts, &mut [], flags | MSG_DONTWAIT) {
+    let received = match raw::receive(fd, &mut [], parts, &mut [], 0, flags | MSG_DONTWAIT) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             if let Ok(stack) = socket.home.reach() {
                 // Whatever has arrived may change the configuration.
                 stack.run_fresh(|_| ());
             }
-            raw::receive(fd, &mut [], parts, &mut [], flags)?
+            raw::receive(fd, &mut [], parts, &mut [], 0, flags)?
         }
         received => received?,
     };

@@ -1,16 +1,19 @@
 //! `IPPROTO_IP`, ip(7). An IPv6 socket has these, too: for IPv4 through mapped addresses.
 
-use super::{Flag, IpNumber, Target, multicast, show, stored};
+use super::{Flag, IpNumber, Target, multicast, show, sources, stored};
 use crate::errno::fail;
 use crate::sys::constants::{
-    IP_MTU, IP_MTU_DISCOVER, IP_MULTICAST_IF, IP_OPTIONS, IP_PKTINFO, IP_RECVERR, IP_RECVTOS, IP_RECVTTL,
-    IP_TOS, IP_TTL, IPPROTO_IP,
+    IP_MTU, IP_MTU_DISCOVER, IP_MULTICAST_IF, IP_OPTIONS, IP_PKTINFO, IP_PROTOCOL, IP_RECVERR, IP_RECVTOS,
+    IP_RECVTTL, IP_TOS, IP_TTL, IPPROTO_IP,
 };
 use ioth_stack::{Kind, MtuDiscovery};
 use rustix::io::Errno;
 use std::io;
 
 pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Result<usize> {
+    if let Some(done) = sources::read(target, name, value, false) {
+        return done;
+    }
     let settings = &target.shared.settings;
     let integer = match name {
         IP_TTL => match settings.ip_number(IpNumber::Ttl) {
@@ -20,6 +23,8 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
         IP_TOS => settings.ip_number(IpNumber::Tos),
         IP_MTU_DISCOVER => settings.ip_number(IpNumber::Discovery),
         IP_MTU => target.path_mtu()?,
+        // As Linux: of an endpoint with ports the local one, of a raw one the protocol.
+        IP_PROTOCOL => number(target),
         // None are sent, and none are kept.
         IP_OPTIONS => return Ok(0),
         IP_MULTICAST_IF => return Ok(multicast::read_interface_v4(target, value)),
@@ -82,6 +87,14 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
         }
     }
     Ok(())
+}
+
+/// What Linux keeps where an endpoint has its port.
+fn number(target: &Target<'_>) -> i32 {
+    match target.shared.kind {
+        Kind::Raw(protocol) => protocol.into(),
+        _ => target.shared.names().local.map_or(0, |local| local.port().into()),
+    }
 }
 
 /// The option that is on or off.

@@ -1,20 +1,24 @@
 //! `IPPROTO_IPV6`, ipv6(7).
 
 use super::ip::{USUAL_TTL, discovery, tos_of};
-use super::{Flag, IpNumber, Target, integer, multicast, show_integer, stored};
+use super::{Flag, IpNumber, Target, integer, multicast, show, show_integer, sources, stored};
 use crate::errno::fail;
 use crate::state::Phase;
 use crate::sys::constants::{
     AF_INET, AF_INET6, IPPROTO_IPV6, IPV6_ADDRFORM, IPV6_CHECKSUM, IPV6_DONTFRAG, IPV6_MTU,
-    IPV6_MTU_DISCOVER, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO, IPV6_RECVTCLASS, IPV6_TCLASS,
-    IPV6_UNICAST_HOPS, IPV6_V6ONLY,
+    IPV6_MTU_DISCOVER, IPV6_PATHMTU, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO, IPV6_RECVTCLASS,
+    IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_V6ONLY,
 };
 use rustix::io::Errno;
 use std::io;
 
 pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Result<usize> {
+    if let Some(done) = sources::read(target, name, value, true) {
+        return done;
+    }
     let settings = &target.shared.settings;
     let integer = match name {
+        IPV6_PATHMTU => return path_mtu(target, value),
         IPV6_UNICAST_HOPS => match settings.ip_number(IpNumber::HopLimit) {
             -1 => USUAL_TTL,
             set => set,
@@ -96,6 +100,18 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
         }
     }
     Ok(())
+}
+
+/// `IPV6_PATHMTU`: a `struct ip6_mtuinfo` (RFC 3542 section 11.4), as Linux gives it: without the address.
+fn path_mtu(target: &Target<'_>, value: &mut [u8]) -> io::Result<usize> {
+    const LEN: usize = 32;
+    const MTU: usize = LEN - 4;
+    if value.len() < LEN {
+        return fail(Errno::INVAL);
+    }
+    let mut info = [0; LEN];
+    info[MTU..].copy_from_slice(&target.path_mtu()?.to_ne_bytes());
+    Ok(show(value, &info))
 }
 
 /// The option that is on or off.

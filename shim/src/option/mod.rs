@@ -18,6 +18,7 @@ mod packet;
 mod raw;
 mod settings;
 mod socket;
+mod sources;
 mod stored;
 mod table;
 mod tcp;

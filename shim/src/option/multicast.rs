@@ -1,7 +1,7 @@
 //! Options about groups, of ip(7), ipv6(7) and RFC 3678: how datagrams go to them, and memberships. The structures are the
 //! kernel's, as bytes.
 
-use super::{IpNumber, Target, integer, show};
+use super::{IpNumber, Target, integer, show, sources};
 use crate::errno::fail;
 use crate::sockaddr;
 use crate::sys::constants::{
@@ -54,7 +54,10 @@ pub(super) fn write_v4(target: &Target<'_>, name: i32, value: &[u8]) -> Option<i
         IP_ADD_SOURCE_MEMBERSHIP | IP_DROP_SOURCE_MEMBERSHIP | IP_BLOCK_SOURCE | IP_UNBLOCK_SOURCE => {
             source_v4(target, name, value)
         }
-        _ => return any_family(target, name, value, false),
+        _ => {
+            return sources::write(target, name, value, false)
+                .or_else(|| any_family(target, name, value, false));
+        }
     })
 }
 
@@ -65,7 +68,10 @@ pub(super) fn write_v6(target: &Target<'_>, name: i32, value: &[u8]) -> Option<i
             number_v6(target, name, value)
         }
         IPV6_ADD_MEMBERSHIP | IPV6_DROP_MEMBERSHIP => membership_v6(target, name, value),
-        _ => return any_family(target, name, value, true),
+        _ => {
+            return sources::write(target, name, value, true)
+                .or_else(|| any_family(target, name, value, true));
+        }
     })
 }
 
@@ -257,7 +263,7 @@ fn source_of(
 }
 
 /// Memberships are the engine's alone: where it is out of reach there are none.
-fn engine(
+pub(super) fn engine(
     target: &Target<'_>,
     call: impl FnOnce(&mut Context<'_>, EndpointId) -> Result<(), Error>,
 ) -> io::Result<()> {
@@ -271,24 +277,24 @@ fn exists(target: &Target<'_>, interface: InterfaceId) -> bool {
 }
 
 /// The interface with that number, or what the routes say.
-const fn via(index: u32) -> Via {
+pub(super) const fn via(index: u32) -> Via {
     if index == 0 { Via::Routes } else { Via::Interface(InterfaceId::new(index)) }
 }
 
 /// The interface with that number; else the one with that address, or what the routes say.
-fn via_v4(address: Ipv4Addr, index: u32) -> Via {
+pub(super) fn via_v4(address: Ipv4Addr, index: u32) -> Via {
     if index == 0 && !address.is_unspecified() { Via::Address(address) } else { via(index) }
 }
 
-fn v4(value: &[u8], at: usize) -> Ipv4Addr {
+pub(super) fn v4(value: &[u8], at: usize) -> Ipv4Addr {
     value[at..].first_chunk::<4>().map_or(Ipv4Addr::UNSPECIFIED, |octets| Ipv4Addr::from(*octets))
 }
 
-fn word(value: &[u8], at: usize) -> u32 {
+pub(super) fn word(value: &[u8], at: usize) -> u32 {
     value[at..].first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes))
 }
 
 /// Length of a `sockaddr_storage`, and where they stand behind the number of the interface, which is padded.
-const STORAGE_LEN: usize = 128;
+pub(super) const STORAGE_LEN: usize = 128;
 const GROUP: usize = 8;
 const SOURCE: usize = GROUP + STORAGE_LEN;

@@ -1,9 +1,10 @@
 //! `SOL_PACKET`, packet(7).
 
-use super::{Flag, Target, integer, show, show_integer};
+use super::{Flag, Target, integer, show, show_integer, stored};
 use crate::errno::fail;
 use crate::sys::constants::{
     PACKET_ADD_MEMBERSHIP, PACKET_AUXDATA, PACKET_DROP_MEMBERSHIP, PACKET_IGNORE_OUTGOING, PACKET_STATISTICS,
+    SOL_PACKET,
 };
 use ioth_stack::packet::LinkMembership;
 use rustix::io::Errno;
@@ -19,7 +20,10 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
         }
         PACKET_AUXDATA => Ok(show_integer(value, settings.has(Flag::AuxData).into())),
         PACKET_IGNORE_OUTGOING => Ok(show_integer(value, settings.has(Flag::IgnoreOutgoing).into())),
-        _ => fail(Errno::NOPROTOOPT),
+        _ => match stored::read(target, SOL_PACKET, name) {
+            Some(number) => Ok(show_integer(value, number)),
+            None => fail(Errno::NOPROTOOPT),
+        },
     }
 }
 
@@ -45,7 +49,7 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
             settings.set(Flag::IgnoreOutgoing, on);
             Ok(())
         }
-        _ => fail(Errno::NOPROTOOPT),
+        _ => stored::write(target, SOL_PACKET, name, value).unwrap_or_else(|| fail(Errno::NOPROTOOPT)),
     }
 }
 

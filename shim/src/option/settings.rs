@@ -94,7 +94,7 @@ pub(crate) struct Settings {
     /// `SO_TIMESTAMPING`.
     stamping: AtomicI32,
     /// The options of TCP that are numbers, by [`Number`].
-    numbers: [AtomicI32; 8],
+    numbers: [AtomicI32; 9],
     /// Those of IP and UDP, by [`IpNumber`].
     ip_numbers: [AtomicI32; 15],
     /// Those that are in one list.
@@ -155,6 +155,8 @@ pub(crate) enum Number {
     SynCount,
     /// `TCP_LINGER2`, in seconds; -1 for none.
     Linger2,
+    /// `TCP_WINDOW_CLAMP`, in bytes; 0 for what there is room for.
+    WindowClamp,
 }
 
 impl Settings {
@@ -193,6 +195,8 @@ impl Settings {
         settings.set_number(Number::SynCount, options.syn_retries.unwrap_or(Retries::SYN).count().into());
         let linger2 = options.fin_timeout.map_or(-1, |time| number(time.as_secs().into()));
         settings.set_number(Number::Linger2, linger2);
+        let clamp = options.window_clamp.map_or(0, |clamp| number(clamp as u128));
+        settings.set_number(Number::WindowClamp, clamp);
         settings
     }
 
@@ -305,6 +309,11 @@ impl Settings {
     /// `SO_RCVLOWAT`: so many bytes of a stream are waited for.
     pub(crate) fn low_water(&self) -> usize {
         usize::try_from(self.stored(stored::LOW_WATER)).unwrap_or(1)
+    }
+
+    /// `SO_LOCK_FILTER`: the filter stays as it is.
+    pub(crate) fn filter_is_locked(&self) -> bool {
+        self.stored(stored::LOCK_FILTER) != 0
     }
 
     /// Whether anything asks for control messages beside a datagram.

@@ -66,6 +66,11 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
             let (on, seconds) = settings.shown_linger();
             return Ok(show(value, &[i32::from(on).to_ne_bytes(), seconds.to_ne_bytes()].concat()));
         }
+        // SO_GET_FILTER has the same number.
+        SO_ATTACH_FILTER => {
+            let socket = target.socket.map_or_else(|| fail(Errno::NETDOWN), Ok)?;
+            return filter::read(socket, value);
+        }
         SO_COOKIE if value.len() < 8 => return fail(Errno::INVAL),
         SO_COOKIE => return Ok(show(value, &shared.cookie.to_ne_bytes())),
         SO_PEERCRED => return Ok(show(value, &NOBODY)),

@@ -37,6 +37,8 @@ enum Rule {
     Interface,
     /// Two ports, the first not above the second; 0 for any.
     Ports,
+    /// `IPV6_ADDR_PREFERENCES`: one of each group of flags at most.
+    Preferences,
     /// As a switch that is never turned off again.
     Once,
     /// Anything, or 0 or 1, and shows 0.
@@ -52,6 +54,7 @@ enum Rule {
 enum Of {
     All,
     Datagrams,
+    Raw,
 }
 
 const fn of_all(level: i32, name: i32, rule: Rule, initial: i32) -> Stored {
@@ -76,22 +79,26 @@ pub(super) const ALL: &[Stored] = &[
     of_all(SOL_SOCKET, SO_MARK, Rule::Any, 0),
     of_all(SOL_SOCKET, SO_MAX_PACING_RATE, Rule::Any, -1),
     of_all(SOL_SOCKET, SO_NOFCS, Rule::Switch, 0),
-    of_all(SOL_SOCKET, SO_NO_CHECK, Rule::Switch, 0),
+    told(SOL_SOCKET, SO_NO_CHECK, Rule::Switch, |options, on| options.ip.no_checksum = on != 0),
     of_all(SOL_SOCKET, SO_PREFER_BUSY_POLL, Rule::Switch, 0),
     of_all(SOL_SOCKET, SO_PRIORITY, Rule::Any, 0),
     of_all(SOL_SOCKET, SO_RCVLOWAT, Rule::LowWater, 1),
     of_all(SOL_SOCKET, SO_SELECT_ERR_QUEUE, Rule::Switch, 0),
     of_all(SOL_SOCKET, SO_SNDLOWAT, Rule::Shown, 1),
     of_all(SOL_SOCKET, SO_WIFI_STATUS, Rule::Switch, 0),
-    of_all(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, Rule::Switch, 0),
+    told(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, Rule::Switch, |options, on| {
+        options.ip.late_port = on != 0;
+    }),
     of_all(IPPROTO_IP, IP_CHECKSUM, Rule::Switch, 0),
     told(IPPROTO_IP, IP_FREEBIND, Rule::Switch, |options, on| options.ip.free_bind = on != 0),
     of_all(IPPROTO_IP, IP_HDRINCL, Rule::Shown, 0),
-    of_all(IPPROTO_IP, IP_LOCAL_PORT_RANGE, Rule::Ports, 0),
+    told(IPPROTO_IP, IP_LOCAL_PORT_RANGE, Rule::Ports, |options, both| {
+        options.ip.local_ports = (both as u16, (both >> 16) as u16);
+    }),
     told(IPPROTO_IP, IP_MINTTL, Rule::Within(0, 255), |options, least| {
         options.ip.least_ttl = u8::try_from(least).unwrap_or(0);
     }),
-    of_all(IPPROTO_IP, IP_NODEFRAG, Rule::Shown, 0),
+    Stored { of: Of::Raw, ..of_all(IPPROTO_IP, IP_NODEFRAG, Rule::Switch, 0) },
     of_all(IPPROTO_IP, IP_PROTOCOL, Rule::Shown, 0),
     of_all(IPPROTO_IP, IP_ROUTER_ALERT, Rule::Invalid, 0),
     of_all(IPPROTO_IP, IP_PASSSEC, Rule::Switch, 0),
@@ -104,6 +111,7 @@ pub(super) const ALL: &[Stored] = &[
     told(IPPROTO_IP, IP_UNICAST_IF, Rule::Interface, |options, index| {
         options.ip.unicast_interface = interface(index);
     }),
+    of_all(IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, Rule::Preferences, USUAL_PREFERENCES),
     of_all(IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, Rule::Switch, 1),
     of_all(IPPROTO_IPV6, IPV6_FLOWINFO, Rule::Switch, 0),
     of_all(IPPROTO_IPV6, IPV6_FLOWINFO_SEND, Rule::Switch, 0),
@@ -136,12 +144,19 @@ pub(super) const ALL: &[Stored] = &[
     of_all(IPPROTO_TCP, TCP_THIN_DUPACK, Rule::StrictIgnored, 0),
     of_all(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, Rule::Strict, 0),
     of_all(IPPROTO_UDP, UDP_ENCAP, Rule::Shown, 0),
-    of_all(IPPROTO_UDP, UDP_NO_CHECK6_RX, Rule::Switch, 0),
-    of_all(IPPROTO_UDP, UDP_NO_CHECK6_TX, Rule::Switch, 0),
+    told(IPPROTO_UDP, UDP_NO_CHECK6_RX, Rule::Switch, |options, on| {
+        options.ip.hears_unsummed_v6 = on != 0;
+    }),
+    told(IPPROTO_UDP, UDP_NO_CHECK6_TX, Rule::Switch, |options, on| options.ip.no_checksum_v6 = on != 0),
+    of_all(SOL_PACKET, PACKET_LOSS, Rule::Switch, 0),
+    of_all(SOL_PACKET, PACKET_ORIGDEV, Rule::Switch, 0),
+    of_all(SOL_PACKET, PACKET_QDISC_BYPASS, Rule::Switch, 0),
+    of_all(SOL_PACKET, PACKET_TIMESTAMP, Rule::Any, 0),
 ];
 
 /// Where `SO_RCVLOWAT` and what asks for original destinations stand: they are looked at in every receive.
 pub(super) const LOW_WATER: usize = place(SOL_SOCKET, SO_RCVLOWAT);
+pub(super) const LOCK_FILTER: usize = place(SOL_SOCKET, SO_LOCK_FILTER);
 pub(super) const PRIORITY: usize = place(SOL_SOCKET, SO_PRIORITY);
 pub(super) const ORIGINAL: usize = place(IPPROTO_IP, IP_RECVORIGDSTADDR);
 pub(super) const ORIGINAL_V6: usize = place(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR);
@@ -171,9 +186,14 @@ impl Stored {
         if self.of == Of::Datagrams && target.shared.kind == Kind::Stream {
             return fail(Errno::INVAL);
         }
+        if self.of == Of::Raw && !matches!(target.shared.kind, Kind::Raw(_)) {
+            return fail(Errno::NOPROTOOPT);
+        }
         let number = match (self.level, value.first_chunk::<4>(), value.first()) {
             // As Linux: at the level of IPv4 a byte does for an integer, and nothing for 0, but for some.
-            (IPPROTO_IP, None, None) if self.tell.is_some() => return fail(Errno::INVAL),
+            (IPPROTO_IP, None, None) if self.tell.is_some() && self.name != IP_BIND_ADDRESS_NO_PORT => {
+                return fail(Errno::INVAL);
+            }
             (IPPROTO_IP, None, first) => first.copied().unwrap_or(0).into(),
             (IPPROTO_IPV6, None, _) if matches!(self.name, IPV6_AUTOFLOWLABEL | IPV6_RECVFRAGSIZE) => 0,
             _ => integer(value)?,
@@ -192,6 +212,7 @@ impl Stored {
                 }
                 number
             }
+            Rule::Preferences => prefer(number)?,
             Rule::Invalid => return fail(Errno::INVAL),
             Rule::Strict if !(0..=1).contains(&number) => return fail(Errno::INVAL),
             Rule::Within(least, most) if !(least..=most).contains(&number) => return fail(Errno::INVAL),
@@ -215,6 +236,33 @@ impl Stored {
         Ok(())
     }
 }
+
+/// RFC 5014 section 5: one flag of each kind at most. As on Linux, what is not said is as at first, and of
+/// cryptographically generated addresses nothing is kept.
+fn prefer(asked: i32) -> io::Result<i32> {
+    let mut shown = 0;
+    for (flags, usual) in [(TEMPORARY | PUBLIC | EITHER, EITHER), (HOME | CARE_OF, HOME)] {
+        match asked & flags {
+            0 => shown |= usual,
+            one if one.count_ones() == 1 => shown |= one,
+            _ => return fail(Errno::INVAL),
+        }
+    }
+    if asked & (GENERATED | NOT_GENERATED) == GENERATED | NOT_GENERATED {
+        return fail(Errno::INVAL);
+    }
+    Ok(shown)
+}
+
+/// `IPV6_PREFER_SRC_TMP`, `_PUBLIC`, `_PUBTMP_DEFAULT`, `_COA`, `_HOME`, `_CGA` and `_NONCGA` of `include/uapi/linux/in6.h`.
+const TEMPORARY: i32 = 1;
+const PUBLIC: i32 = 2;
+const EITHER: i32 = 0x100;
+const CARE_OF: i32 = 4;
+const HOME: i32 = 0x400;
+const GENERATED: i32 = 8;
+const NOT_GENERATED: i32 = 0x800;
+const USUAL_PREFERENCES: i32 = EITHER | HOME;
 
 /// Where an option stands that is stored.
 pub(super) fn find(level: i32, name: i32) -> Option<(usize, &'static Stored)> {

@@ -1,4 +1,5 @@
-//! All options that socket(7), ip(7), ipv6(7), tcp(7) and udp(7) name, and what each does on a socket of a stack.
+//! All options that socket(7), ip(7), ipv6(7), tcp(7), udp(7), raw(7), packet(7) and netlink(7) name, and what each does on
+//! a socket of a stack.
 
 use crate::sys::constants::*;
 use std::fmt::Write as _;
@@ -75,12 +76,16 @@ macro_rules! rows {
 pub const TABLE: &[Row] = rows! {
     SOL_SOCKET {
         Effect {
+            SO_ATTACH_FILTER "of raw and packet sockets; read as `SO_GET_FILTER`, in bytes"
             SO_BINDTODEVICE "what is sent leaves by the interface, and nothing else is heard"
             SO_BINDTOIFINDEX "the same by number"
             SO_BROADCAST ""
+            SO_DETACH_FILTER "of raw and packet sockets"
             SO_DONTROUTE "over no router: `ENETUNREACH`"
             SO_KEEPALIVE ""
             SO_LINGER "close of this crate waits; a plain close(2) does not"
+            SO_LOCK_FILTER ""
+            SO_NO_CHECK "of UDP over IPv4"
             SO_OOBINLINE ""
             SO_RCVBUF "within bounds of ours, not the sysctl's"
             SO_RCVBUFFORCE "as `SO_RCVBUF`; needs no privilege"
@@ -101,11 +106,9 @@ pub const TABLE: &[Row] = rows! {
             SO_BUSY_POLL "`busy_poll=` of the configuration has the effect"
             SO_DEBUG "needs no privilege"
             SO_INCOMING_CPU ""
-            SO_LOCK_FILTER ""
             SO_MARK "needs no privilege"
             SO_MAX_PACING_RATE ""
             SO_NOFCS ""
-            SO_NO_CHECK "a checksum is always sent"
             SO_PREFER_BUSY_POLL ""
             SO_PRIORITY "needs no privilege"
             SO_SELECT_ERR_QUEUE ""
@@ -124,10 +127,8 @@ pub const TABLE: &[Row] = rows! {
         }
         Refused {
             SO_ATTACH_BPF "`ENOPROTOOPT`"
-            SO_ATTACH_FILTER "`EINVAL`: of raw and packet sockets"
             SO_ATTACH_REUSEPORT_CBPF "`ENOPROTOOPT`"
             SO_ATTACH_REUSEPORT_EBPF "`ENOPROTOOPT`"
-            SO_DETACH_FILTER "`ENOENT`: there is none"
             SO_PASSCRED "`EOPNOTSUPP`, as on Linux"
             SO_PASSSEC "`EOPNOTSUPP`, as on Linux"
             SO_PEEK_OFF "`EOPNOTSUPP`"
@@ -139,11 +140,15 @@ pub const TABLE: &[Row] = rows! {
         Effect {
             IP_ADD_MEMBERSHIP "on datagrams"
             IP_ADD_SOURCE_MEMBERSHIP "on datagrams"
+            IP_BIND_ADDRESS_NO_PORT ""
             IP_BLOCK_SOURCE "on datagrams"
             IP_DROP_MEMBERSHIP "on datagrams"
             IP_DROP_SOURCE_MEMBERSHIP "on datagrams"
             IP_FREEBIND "bind(2) to an address that is not there"
+            IP_HDRINCL "of raw sockets"
+            IP_LOCAL_PORT_RANGE "within the range of the stack, as on Linux"
             IP_MINTTL "on connections (RFC 5082)"
+            IP_MSFILTER "sources in their order"
             IP_MTU_DISCOVER "on datagrams"
             IP_MULTICAST_ALL ""
             IP_MULTICAST_IF "on datagrams"
@@ -160,16 +165,16 @@ pub const TABLE: &[Row] = rows! {
             IP_UNBLOCK_SOURCE "on datagrams"
             IP_UNICAST_IF "on datagrams"
             MCAST_BLOCK_SOURCE "on datagrams; those of IPv6 at its level"
-            MCAST_JOIN_GROUP "on datagrams"
+            MCAST_JOIN_GROUP ""
             MCAST_JOIN_SOURCE_GROUP "on datagrams"
-            MCAST_LEAVE_GROUP "on datagrams"
+            MCAST_LEAVE_GROUP ""
             MCAST_LEAVE_SOURCE_GROUP "on datagrams"
+            MCAST_MSFILTER "sources in their order"
             MCAST_UNBLOCK_SOURCE "on datagrams"
         }
         Stored {
-            IP_BIND_ADDRESS_NO_PORT "bind(2) takes a port"
             IP_CHECKSUM ""
-            IP_LOCAL_PORT_RANGE ""
+            IP_NODEFRAG "of raw sockets"
             IP_PASSSEC ""
             IP_RECVERR_RFC4884 ""
             IP_RECVFRAGSIZE "on datagrams"
@@ -177,24 +182,22 @@ pub const TABLE: &[Row] = rows! {
             IP_RETOPTS ""
         }
         Shown {
-            IP_HDRINCL "0: of raw sockets"
             IP_MTU "of what is connected"
-            IP_NODEFRAG "0: of raw sockets"
-            IP_PROTOCOL "0: of raw sockets"
-            IP_ROUTER_ALERT "0: of raw sockets, to set it is `EINVAL`"
+            IP_PROTOCOL "of raw sockets; of others the port, as on Linux"
+            IP_ROUTER_ALERT "0; to set it is `EINVAL`"
         }
         Refused {
-            IP_MSFILTER "`ENOPROTOOPT`"
-            IP_OPTIONS "`EINVAL`; none can be set, which shows, and taken away"
-            MCAST_MSFILTER "`ENOPROTOOPT`"
+            IP_OPTIONS "`EINVAL`: headers leave without any; none can be set, which shows, and taken away"
         }
     }
     IPPROTO_IPV6 {
         Effect {
             IPV6_ADD_MEMBERSHIP "on datagrams"
+            IPV6_CHECKSUM "of raw sockets"
             IPV6_DONTFRAG "on datagrams"
             IPV6_DROP_MEMBERSHIP "on datagrams"
             IPV6_FREEBIND "bind(2) to an address that is not there"
+            IPV6_HDRINCL "of raw sockets"
             IPV6_MINHOPCOUNT "on connections (RFC 5082)"
             IPV6_MTU "on datagrams; shows the path's"
             IPV6_MTU_DISCOVER "on datagrams"
@@ -219,6 +222,7 @@ pub const TABLE: &[Row] = rows! {
             IPV6_2292HOPOPTS ""
             IPV6_2292PKTINFO ""
             IPV6_2292RTHDR ""
+            IPV6_ADDR_PREFERENCES "flags of which one each shows; sources are chosen without them"
             IPV6_AUTOFLOWLABEL ""
             IPV6_FLOWINFO ""
             IPV6_FLOWINFO_SEND ""
@@ -226,21 +230,19 @@ pub const TABLE: &[Row] = rows! {
             IPV6_RECVERR_RFC4884 ""
             IPV6_RECVFRAGSIZE ""
             IPV6_RECVHOPOPTS ""
-            IPV6_RECVPATHMTU ""
+            IPV6_RECVPATHMTU "`IPV6_RECVERR` says it"
             IPV6_RECVRTHDR ""
         }
         Shown {
-            IPV6_ROUTER_ALERT "0: of raw sockets"
+            IPV6_PATHMTU "of what is connected"
+            IPV6_ROUTER_ALERT "0: of raw sockets, to set it is `ENOPROTOOPT`"
         }
         Refused {
             IPV6_ADDRFORM "`EINVAL`, `ENOTCONN`, `EADDRNOTAVAIL`: a socket stays of its family"
-            IPV6_ADDR_PREFERENCES "`ENOPROTOOPT`"
-            IPV6_CHECKSUM "`ENOPROTOOPT`, as on Linux: of raw sockets"
             IPV6_DSTOPTS "`ENOPROTOOPT`"
             IPV6_HOPOPTS "`ENOPROTOOPT`"
             IPV6_JOIN_ANYCAST "`ENOPROTOOPT`"
             IPV6_LEAVE_ANYCAST "`ENOPROTOOPT`"
-            IPV6_PATHMTU "`ENOPROTOOPT`"
             IPV6_RTHDR "`ENOPROTOOPT`"
         }
     }
@@ -258,6 +260,7 @@ pub const TABLE: &[Row] = rows! {
             TCP_QUICKACK ""
             TCP_SYNCNT ""
             TCP_USER_TIMEOUT ""
+            TCP_WINDOW_CLAMP ""
         }
         Stored {
             TCP_FASTOPEN_CONNECT ""
@@ -272,7 +275,6 @@ pub const TABLE: &[Row] = rows! {
             TCP_FASTOPEN "0"
             TCP_INFO "what is not known is 0"
             TCP_TIMESTAMP ""
-            TCP_WINDOW_CLAMP "`SO_RCVBUF`"
         }
         Refused {
             TCP_CC_INFO "`ENOPROTOOPT`"
@@ -289,14 +291,73 @@ pub const TABLE: &[Row] = rows! {
         Effect {
             UDP_CORK ""
             UDP_GRO "what arrives in one frame"
+            UDP_NO_CHECK6_RX ""
+            UDP_NO_CHECK6_TX ""
             UDP_SEGMENT ""
         }
         Stored {
-            UDP_NO_CHECK6_RX "a checksum is always asked for"
-            UDP_NO_CHECK6_TX "a checksum is always sent"
         }
         Shown {
             UDP_ENCAP "0: nothing is encapsulated"
+        }
+    }
+    SOL_RAW {
+        Effect {
+            ICMP_FILTER "of raw sockets of ICMP"
+            IPV6_CHECKSUM "of raw sockets of IPv6"
+            IPV6_HDRINCL "of raw sockets of IPv6"
+        }
+    }
+    IPPROTO_ICMPV6 {
+        Effect {
+            ICMP6_FILTER "of raw sockets of ICMPv6"
+        }
+    }
+    SOL_PACKET {
+        Effect {
+            PACKET_ADD_MEMBERSHIP ""
+            PACKET_AUXDATA ""
+            PACKET_DROP_MEMBERSHIP ""
+            PACKET_IGNORE_OUTGOING ""
+        }
+        Stored {
+            PACKET_LOSS "there are no rings"
+            PACKET_ORIGDEV "every interface is its own"
+            PACKET_QDISC_BYPASS "there is no queueing discipline"
+            PACKET_TIMESTAMP "there are no rings"
+        }
+        Shown {
+            PACKET_STATISTICS "takes the counts"
+        }
+        Refused {
+            PACKET_COPY_THRESH "`ENOPROTOOPT`"
+            PACKET_FANOUT "`ENOPROTOOPT`"
+            PACKET_HDRLEN "`ENOPROTOOPT`"
+            PACKET_RESERVE "`ENOPROTOOPT`"
+            PACKET_RX_RING "`ENOPROTOOPT`: no memory is shared"
+            PACKET_TX_RING "`ENOPROTOOPT`: no memory is shared"
+            PACKET_VERSION "`ENOPROTOOPT`: of rings"
+            PACKET_VNET_HDR "`ENOPROTOOPT`"
+        }
+    }
+    SOL_NETLINK {
+        Effect {
+            NETLINK_ADD_MEMBERSHIP ""
+            NETLINK_CAP_ACK ""
+            NETLINK_DROP_MEMBERSHIP ""
+            NETLINK_EXT_ACK ""
+            NETLINK_GET_STRICT_CHK ""
+            NETLINK_NO_ENOBUFS ""
+        }
+        Shown {
+            NETLINK_LIST_MEMBERSHIPS ""
+        }
+        Refused {
+            NETLINK_BROADCAST_ERROR "`ENOPROTOOPT`"
+            NETLINK_LISTEN_ALL_NSID "`ENOPROTOOPT`"
+            NETLINK_PKTINFO "`ENOPROTOOPT`"
+            NETLINK_RX_RING "`ENOPROTOOPT`, as on Linux"
+            NETLINK_TX_RING "`ENOPROTOOPT`, as on Linux"
         }
     }
 };

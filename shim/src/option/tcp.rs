@@ -3,6 +3,7 @@
 use super::info;
 use super::{Flag, Number, Target, integer, show, show_integer, stored};
 use crate::errno::fail;
+use crate::state::Phase;
 use crate::sys::constants::{
     IPPROTO_TCP, TCP_CONGESTION, TCP_CORK, TCP_DEFER_ACCEPT, TCP_FASTOPEN, TCP_INFO, TCP_KEEPCNT,
     TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_LINGER2, TCP_MAXSEG, TCP_NODELAY, TCP_QUICKACK, TCP_SYNCNT,
@@ -36,7 +37,11 @@ pub(super) fn read(target: &Target<'_>, name: i32, value: &mut [u8]) -> io::Resu
             return Ok(show(value, &bytes));
         }
         TCP_INFO => return Ok(show(value, &info::of(target))),
-        TCP_WINDOW_CLAMP => target.shared.settings.recv_buffer(),
+        TCP_WINDOW_CLAMP => match settings.number(Number::WindowClamp) {
+            // Of a connection it is what there is room for.
+            0 if target.shared.phase() != Phase::Fresh => settings.recv_buffer(),
+            set => set,
+        },
         TCP_TIMESTAMP => clock(),
         TCP_FASTOPEN => 0,
         // None is in use.
@@ -83,6 +88,9 @@ pub(super) fn write(target: &Target<'_>, name: i32, value: &[u8]) -> io::Result<
 fn write_number(target: &Target<'_>, name: i32, value: i32) -> io::Result<()> {
     let (number, range) = number(name)?;
     let none = matches!(number, Number::MaxSegment) && value == 0;
+    if matches!(number, Number::WindowClamp) && value == 0 && target.shared.phase() != Phase::Fresh {
+        return fail(Errno::INVAL);
+    }
     if !range.contains(&value) && !none {
         return fail(Errno::INVAL);
     }
@@ -94,6 +102,7 @@ fn write_number(target: &Target<'_>, name: i32, value: i32) -> io::Result<()> {
         Number::Linger2 if value < 0 => -1,
         Number::Linger2 if value == 0 => i32::try_from(Options::FIN_TIMEOUT.as_secs()).unwrap_or(i32::MAX),
         Number::Linger2 => value.min(MOST_LINGER2),
+        Number::WindowClamp if value != 0 => value.max(LEAST_CLAMP),
         _ => value,
     };
     target.tell(|options| match number {
@@ -107,6 +116,7 @@ fn write_number(target: &Target<'_>, name: i32, value: i32) -> io::Result<()> {
         Number::MaxSegment => options.max_segment = u16::try_from(value).ok().filter(|size| *size > 0),
         Number::DeferAccept => options.defer_accept = deferred,
         Number::SynCount => options.syn_retries = Some(Retries::new(small)),
+        Number::WindowClamp => options.window_clamp = usize::try_from(shown).ok().filter(|clamp| *clamp > 0),
         Number::Linger2 => options.fin_timeout = (shown >= 0).then(|| seconds(shown)),
     })?;
     target.shared.settings.set_number(number, shown);
@@ -128,6 +138,7 @@ fn number(name: i32) -> io::Result<(Number, RangeInclusive<i32>)> {
         TCP_DEFER_ACCEPT => Ok((Number::DeferAccept, any)),
         TCP_SYNCNT => Ok((Number::SynCount, 1..=MOST_COUNT)),
         TCP_LINGER2 => Ok((Number::Linger2, any)),
+        TCP_WINDOW_CLAMP => Ok((Number::WindowClamp, any)),
         _ => fail(Errno::NOPROTOOPT),
     }
 }
@@ -162,6 +173,8 @@ const MOST_SECONDS: i32 = 32_767;
 const MOST_COUNT: i32 = 127;
 /// `TCP_MSS_DEFAULT` of Linux, in bytes.
 const USUAL_SEGMENT: i32 = 536;
+/// Half of `SOCK_MIN_RCVBUF` of Linux, in bytes.
+const LEAST_CLAMP: i32 = 1152;
 /// `TCP_FIN_TIMEOUT_MAX` of Linux, in seconds, and `TCP_CA_NAME_MAX`, in bytes.
 const MOST_LINGER2: i32 = 120;
 const MOST_NAME: usize = 16;

@@ -59,6 +59,8 @@ pub const MSG_PROBE: i32 = 0x10;
 
 /// `include/uapi/asm-generic/socket.h`, of what libc does not name.
 pub const SO_LOCK_FILTER: i32 = 44;
+/// To be read; the number of `SO_ATTACH_FILTER`.
+pub const SO_GET_FILTER: i32 = SO_ATTACH_FILTER;
 /// As above.
 pub const SO_WIFI_STATUS: i32 = 41;
 /// As above.
@@ -87,3 +89,10 @@ pub const IP_LOCAL_PORT_RANGE: i32 = 51;
 pub const IP_PROTOCOL: i32 = 52;
 /// `include/uapi/linux/in6.h`.
 pub const IPV6_RECVERR_RFC4884: i32 = 31;
+
+pub use libc::{
+    NETLINK_BROADCAST_ERROR, NETLINK_LIST_MEMBERSHIPS, NETLINK_LISTEN_ALL_NSID, NETLINK_NO_ENOBUFS,
+    NETLINK_PKTINFO, NETLINK_RX_RING, NETLINK_TX_RING, PACKET_COPY_THRESH, PACKET_FANOUT, PACKET_HDRLEN,
+    PACKET_LOSS, PACKET_ORIGDEV, PACKET_QDISC_BYPASS, PACKET_RESERVE, PACKET_RX_RING, PACKET_TIMESTAMP,
+    PACKET_TX_RING, PACKET_VERSION, PACKET_VNET_HDR,
+};

@@ -45,12 +45,13 @@ pub(crate) fn send(
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
-/// Receives, with room for a name and control messages.
+/// Receives, with room for a name and so many bytes of control messages.
 pub(crate) fn receive(
     fd: BorrowedFd<'_>,
     name: &mut [u8],
     parts: &mut [IoSliceMut<'_>],
     controls: &mut [u64],
+    room: usize,
     flags: i32,
 ) -> io::Result<Received> {
     // SAFETY: as above.
@@ -60,7 +61,7 @@ pub(crate) fn receive(
     message.msg_iov = parts.as_mut_ptr().cast();
     message.msg_iovlen = parts.len() as _;
     message.msg_control = controls.as_mut_ptr().cast();
-    message.msg_controllen = size_of_val(controls) as _;
+    message.msg_controllen = room.min(size_of_val(controls)) as _;
     // SAFETY: recvmsg writes to the name, the control messages and what the parts refer to, each for its length: they are
     // exclusive slices that live through the call. An `IoSliceMut` is laid out as an iovec. The descriptor is open while it
     // is borrowed.

@@ -56,7 +56,9 @@ impl Engine {
             Kind::Packet(_) => return Err(Error::Invalid),
             Kind::Stream | Kind::Datagram | Kind::Echo => {}
         }
-        if endpoint.bound.is_some() || !matches!(endpoint.role, Role::Fresh | Role::Datagram(_)) {
+        // One that has an address and no port yet may have others.
+        let has_port = endpoint.bound.is_some_and(|(_, port)| port != 0);
+        if has_port || !matches!(endpoint.role, Role::Fresh | Role::Datagram(_)) {
             return Err(Error::Invalid);
         }
         let family = endpoint.family;
@@ -64,6 +66,10 @@ impl Engine {
         let anywhere = endpoint.options.ip.free_bind || endpoint.options.ip.transparent;
         if !anywhere && !self.may_be_bound(local.ip(), endpoint.kind != Kind::Stream) {
             return Err(Error::AddressNotAvailable);
+        }
+        if local.port() == 0 && endpoint.options.ip.late_port {
+            self.endpoint_mut(id)?.bound = Some((local.ip(), 0));
+            return Ok(());
         }
         self.bind_canonical(id, local)
     }
@@ -89,7 +95,8 @@ impl Engine {
             && local.ip() == Ipv6Addr::UNSPECIFIED;
         let wanted =
             if dual { Binding::dual(transport, local.port()) } else { Binding::at(transport, local) };
-        let binding = self.ports.bind(wanted.reuse(options.reuse_address).reuse_port(options.reuse_port))?;
+        let wanted = wanted.reuse(options.reuse_address).reuse_port(options.reuse_port);
+        let binding = self.ports.bind(wanted.on(options.ip.device).within(options.ip.local_ports))?;
         let port = self.ports.binding(binding).map_or(0, |binding| binding.port);
         let endpoint = self.endpoints.get_mut(id).ok_or(Error::BadEndpoint)?;
         endpoint.binding = Some(binding);
@@ -111,10 +118,11 @@ impl Engine {
         }
     }
 
-    /// Binds to the wildcard and any port unless bound.
+    /// Takes any port unless it has one, at the wildcard unless it has an address.
     pub(super) fn bind_if_unbound(&mut self, id: EndpointId) -> Result<(), Error> {
         let endpoint = self.endpoints.get(id).ok_or(Error::BadEndpoint)?;
         match endpoint.bound {
+            Some((address, 0)) => self.bind_canonical(id, SocketAddr::new(address, 0)),
             Some(_) => Ok(()),
             None => self.bind_canonical(id, wildcard(endpoint.family)),
         }
@@ -231,7 +239,7 @@ impl Engine {
         let role = std::mem::replace(&mut endpoint.role, Role::Fresh);
         let Role::Connection(connection) = role else { return None };
         endpoint.bound = connection.bound_before;
-        if connection.bound_before.is_none()
+        if connection.bound_before.is_none_or(|(_, port)| port == 0)
             && let Some(binding) = endpoint.binding.take()
         {
             self.ports.release(binding);
@@ -271,10 +279,11 @@ impl Engine {
         let taken = |port| connections.contains_key(&tuple_of(port)) || time_wait.contains(&tuple_of(port));
         let mut fresh_binding = None;
         let port = match bound {
-            Some((_, port)) if taken(port) => return Err(Error::AddressNotAvailable),
-            Some((_, port)) => port,
-            None => {
+            Some((_, port)) if port != 0 && taken(port) => return Err(Error::AddressNotAvailable),
+            Some((_, port)) if port != 0 => port,
+            _ => {
                 let wanted = Binding::at(Protocol::Tcp, SocketAddr::new(local, 0));
+                let wanted = wanted.on(options.ip.device).within(options.ip.local_ports);
                 let binding = self.ports.connect(wanted, remote, taken)?;
                 fresh_binding = Some(binding);
                 self.ports.binding(binding).map_or(0, |binding| binding.port)
@@ -337,7 +346,8 @@ impl Engine {
         let before = connection.bound_before;
         let (kind, family, options) = (endpoint.kind, endpoint.family, endpoint.options);
         let bound = std::mem::replace(&mut endpoint.bound, before);
-        let binding = if before.is_none() { endpoint.binding.take() } else { None };
+        let fresh = before.is_none_or(|(_, port)| port == 0);
+        let binding = if fresh { endpoint.binding.take() } else { None };
         (connection.deadline, connection.listed) = (None, false);
         let tuple = connection.tuple;
         // The rest of it goes on as one whose application is gone.
@@ -465,6 +475,7 @@ impl Engine {
     }
 
     fn finish(&mut self, now: Instant, id: EndpointId, reset: bool) {
+        self.leave_all_groups(now, id);
         match self.endpoints.get_mut(id).map(|endpoint| &mut endpoint.role) {
             Some(Role::Connection(connection)) => {
                 connection.close(now);
@@ -480,7 +491,6 @@ impl Engine {
                 self.forget(id);
             }
             Some(Role::Datagram(_)) => {
-                self.leave_all_groups(now, id);
                 match self.endpoints.get(id).map(|endpoint| endpoint.kind) {
                     Some(Kind::Raw(protocol)) => self.close_raw(id, protocol),
                     Some(Kind::Packet(_)) => self.packets.remove(id),

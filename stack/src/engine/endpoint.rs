@@ -130,6 +130,8 @@ pub struct Options {
     /// `TCP_LINGER2`, tcp(7): how long the peer's end is waited for when the application is gone and its own end was
     /// acknowledged; `None` for not at all: the connection is reset.
     pub fin_timeout: Option<Duration>,
+    /// `TCP_WINDOW_CLAMP`, tcp(7): bytes of the window that is offered at most. What was offered stays.
+    pub window_clamp: Option<usize>,
     /// `UDP_SEGMENT`, udp(7): what is sent is cut into datagrams of so many bytes; the last may be shorter. `None` for one
     /// datagram.
     pub datagram_size: Option<NonZeroU16>,
@@ -184,6 +186,7 @@ impl Default for Options {
             syn_retries: None,
             defer_accept: Retries::default(),
             fin_timeout: Some(Self::FIN_TIMEOUT),
+            window_clamp: None,
             datagram_size: None,
             whole_super_frames: false,
             ip: IpOptions::default(),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::endpoint::EndpointId;
+use super::endpoint::{Arrival, EndpointId};
 use super::{Endpoint, Engine, Role};
 use crate::error::Error;
 use crate::time::Instant;
@@ -38,6 +38,8 @@ pub struct ErrorReport {
     pub destination: SocketAddr,
     /// When it was said.
     pub at: Instant,
+    /// How the ICMP message arrived, if one did.
+    pub arrival: Option<Arrival>,
 }
 
 /// An error taken from the queue of an endpoint.

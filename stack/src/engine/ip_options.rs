@@ -39,6 +39,16 @@ pub struct IpOptions {
     pub free_bind: bool,
     /// `IP_TRANSPARENT`: nor be of this stack at all.
     pub transparent: bool,
+    /// `IP_BIND_ADDRESS_NO_PORT`: bind to an address and any port takes no port; what needs one later does.
+    pub late_port: bool,
+    /// `IP_LOCAL_PORT_RANGE`: the first and the last port that bind and connect choose; 0 for what the system has.
+    pub local_ports: (u16, u16),
+    /// `SO_NO_CHECK`: datagrams of UDP over IPv4 leave without a checksum.
+    pub no_checksum: bool,
+    /// `UDP_NO_CHECK6_TX`: the same over IPv6 (RFC 6935).
+    pub no_checksum_v6: bool,
+    /// `UDP_NO_CHECK6_RX`: such datagrams over IPv6 are heard.
+    pub hears_unsummed_v6: bool,
     /// `IP_MINTTL`: segments of IPv4 with less are dropped (RFC 5082 section 3).
     pub least_ttl: u8,
     /// `IPV6_MINHOPCOUNT`: the same for IPv6.
@@ -132,6 +142,14 @@ impl IpOptions {
         const ECN: u8 = 0b11;
         let marks = self.marks(destination, usual);
         Marks { tos: marks.tos & !ECN, may_be_cut: false, ..marks }
+    }
+
+    /// Whether datagrams of UDP to `destination` leave without a checksum.
+    pub(crate) const fn leaves_unsummed(&self, destination: IpAddr) -> bool {
+        match destination {
+            IpAddr::V4(_) => self.no_checksum,
+            IpAddr::V6(_) => self.no_checksum_v6,
+        }
     }
 
     /// What becomes of what is too long, on the way to `destination`.

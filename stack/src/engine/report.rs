@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::endpoint::EndpointId;
+use super::endpoint::{Arrival, EndpointId};
 use super::error_queue::{ErrorReport, Reporter};
 use super::{Endpoint, Engine, Role};
 use crate::error::Error;
@@ -23,6 +23,8 @@ pub(crate) struct Saying {
     code: u8,
     pub(crate) info: u32,
     offender: IpAddr,
+    /// How the message arrived that says it.
+    arrival: Option<Arrival>,
 }
 
 impl Saying {
@@ -51,7 +53,7 @@ impl Saying {
             (icmp::PARAMETER_PROBLEM, _) => (Error::Protocol, true, word >> 24),
             _ => return None,
         };
-        Some(Self { error, hard, reporter: Reporter::Icmp, kind, code, info, offender })
+        Some(Self { error, hard, reporter: Reporter::Icmp, kind, code, info, offender, arrival: None })
     }
 
     /// The same for ICMPv6: `icmpv6_err_convert` of Linux.
@@ -66,7 +68,12 @@ impl Saying {
             (icmp::V6_PARAMETER_PROBLEM, _) => (Error::Protocol, true),
             _ => return None,
         };
-        Some(Self { error, hard, reporter: Reporter::Icmp6, kind, code, info: word, offender })
+        Some(Self { error, hard, reporter: Reporter::Icmp6, kind, code, info: word, offender, arrival: None })
+    }
+
+    /// The same, by a message that arrived so.
+    pub(crate) const fn heard(self, arrival: Arrival) -> Self {
+        Self { arrival: Some(arrival), ..self }
     }
 
     /// The next hop of a packet of ours does not answer: as if a router had said so, which is our own host.
@@ -126,7 +133,7 @@ impl Engine {
         else {
             return;
         };
-        let Saying { error: said, reporter, kind, code, info, offender, .. } = saying;
+        let Saying { error: said, reporter, kind, code, info, offender, arrival, .. } = saying;
         let too_long = said == Error::MessageTooLong;
         let discovery = options.ip.discovery(destination.ip());
         // Linux: who does not want to discover is not told, but for IPv6 with a queue.
@@ -147,6 +154,7 @@ impl Engine {
                 offender: Some(SocketAddr::new(offender, 0)),
                 destination,
                 at: now,
+                arrival,
             };
             datagram.queue_error(report, payload, options.recv_buffer);
         } else if !hard || datagram.peer.is_none() {
@@ -179,6 +187,7 @@ impl Engine {
             offender: None,
             destination: SocketAddr::new(destination.ip(), port),
             at: now,
+            arrival: None,
         };
         datagram.queue_error(report, &[], options.recv_buffer);
         self.notify(id);

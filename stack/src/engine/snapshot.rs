@@ -220,6 +220,20 @@ pub struct Tcp {
     pub send_window: u64,
     /// Bytes that may wait for the application here (`rcv_space`).
     pub receive_space: usize,
+    /// Bytes of the congestion window at which slow start ends (`ssthresh`), once a loss has set it.
+    pub slow_start_threshold: Option<u64>,
+    /// Bytes that are taken for lost and not sent again yet.
+    pub lost: u64,
+    /// Bytes that the peer has behind a gap (RFC 2018).
+    pub sacked: u64,
+    /// Whether the peer acknowledges selectively (`sack`; RFC 2018).
+    pub selective: bool,
+    /// How the windows are scaled, the peer's and ours (`wscale`; RFC 7323), if they are.
+    pub window_scales: Option<(u8, u8)>,
+    /// Segments that came, and of them those with data (`segs_in`, `data_segs_in`; RFC 4898), modulo 2^32.
+    pub segments_in: (u32, u32),
+    /// Segments that left (`segs_out`, `data_segs_out`), modulo 2^32.
+    pub segments_out: (u32, u32),
     /// Whether the application is gone and the stack finishes alone.
     pub orphan: bool,
 }

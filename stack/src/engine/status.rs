@@ -1,9 +1,10 @@
 //! The calls that ask an endpoint something, and those that change its switches.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::calls::{present, wildcard};
 use super::endpoint::{EndpointId, Options, Readiness};
+use super::interface::LOOPBACK;
 use super::snapshot::{State, Tcp};
 use super::{Engine, Role};
 use crate::datagram::scope_of;
@@ -50,10 +51,14 @@ impl Engine {
         }
     }
 
-    /// Whether an endpoint hears what comes by this interface: it is not bound to another (`SO_BINDTODEVICE`).
-    pub(crate) fn hears(&self, id: EndpointId, interface: InterfaceId) -> bool {
-        let device = self.endpoints.get(id).and_then(|endpoint| endpoint.options.ip.device);
-        device.is_none_or(|device| device == interface)
+    /// Whether an endpoint hears what comes by this interface to an address: it is not bound to another
+    /// (`SO_BINDTODEVICE`). As Linux: what this stack sends to itself counts as come by the interface of the address.
+    pub(crate) fn hears(&self, id: EndpointId, interface: InterfaceId, destination: IpAddr) -> bool {
+        let Some(device) = self.endpoints.get(id).and_then(|endpoint| endpoint.options.ip.device) else {
+            return true;
+        };
+        let of_address = if interface == LOOPBACK { self.interface_of(destination) } else { None };
+        device == of_address.unwrap_or(interface)
     }
 
     /// What an endpoint is ready for, as poll(2). One that does not exist is at its end in every way.
@@ -223,6 +228,7 @@ impl Engine {
         if let Some(binding) = endpoint.binding {
             self.ports.set_reuse(binding, options.reuse_address);
             self.ports.set_reuse_port(binding, options.reuse_port);
+            self.ports.set_device(binding, options.ip.device);
         }
         match &mut endpoint.role {
             Role::Connection(connection) => {

@@ -104,6 +104,11 @@ impl Wish {
         Self { filter: Filter::NOTHING, settled: false }
     }
 
+    /// What was said as a whole: then the mode stays.
+    pub(crate) const fn exactly(filter: Filter) -> Self {
+        Self { filter, settled: true }
+    }
+
     /// Changes what is wanted of one source, of which there are `most` at most. Says whether the group is left, by nothing
     /// being wanted of it.
     pub(crate) fn change(

@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::filter::{Filter, SourceChange, Wish};
 use super::host::Host;
 use super::{igmp, mld};
+use crate::engine::Engine;
 use crate::engine::endpoint::{EndpointId, Kind};
 use crate::engine::interface::{Interface, LOOPBACK, all_routers, solicited_node};
-use crate::engine::{Engine, Role};
 use crate::error::Error;
 use crate::link::Frame;
 use crate::net::route::{InterfaceId, RouteKind};
@@ -132,12 +132,12 @@ impl Multicast {
 }
 
 impl Engine {
-    /// Makes a datagram endpoint a member of a group, as `IP_ADD_MEMBERSHIP`, `IPV6_ADD_MEMBERSHIP` and `MCAST_JOIN_GROUP`.
+    /// Makes an endpoint a member of a group, as `IP_ADD_MEMBERSHIP`, `IPV6_ADD_MEMBERSHIP` and `MCAST_JOIN_GROUP`.
     ///
     /// # Errors
     /// [`Error::Invalid`] (no group), [`Error::NoInterface`], [`Error::AddressInUse`] (it is one already),
     /// [`Error::NoBuffers`] (of 20 groups of IPv4), [`Error::OutOfMemory`] (of 256 groups of IPv6),
-    /// [`Error::NotSupported`] (no datagram endpoint).
+    /// [`Error::NotSupported`] (of frames).
     pub fn join_group(&mut self, now: Instant, id: EndpointId, group: IpAddr, via: Via) -> Result<(), Error> {
         self.enter_group(now, id, group, via, Wish::everything())
     }
@@ -150,8 +150,7 @@ impl Engine {
         via: Via,
         wish: Wish,
     ) -> Result<(), Error> {
-        let endpoint = self.endpoint(id)?;
-        if !matches!(endpoint.role, Role::Datagram(_)) || matches!(endpoint.kind, Kind::Packet(_)) {
+        if matches!(self.endpoint(id)?.kind, Kind::Packet(_)) {
             return Err(Error::NotSupported);
         }
         if !group.is_multicast() {
@@ -249,6 +248,53 @@ impl Engine {
             self.wanted_changed(now, interface, group);
         }
         changed.map(|_| ())
+    }
+
+    /// Replaces which sources of a group an endpoint hears, as `IP_MSFILTER` and `MCAST_MSFILTER`: only `sources`, or with
+    /// `exclude` all but those. Only none ends the membership.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] (no group, or no member of it), [`Error::NoInterface`], and those of
+    /// [`leave_group`](Self::leave_group).
+    pub fn set_sources(
+        &mut self,
+        now: Instant,
+        id: EndpointId,
+        group: IpAddr,
+        via: Via,
+        sources: BTreeSet<IpAddr>,
+        exclude: bool,
+    ) -> Result<(), Error> {
+        self.endpoint(id)?;
+        if !group.is_multicast() {
+            return Err(Error::Invalid);
+        }
+        let interface = self.interface_via(group, via).ok_or(Error::NoInterface)?;
+        if sources.is_empty() && !exclude {
+            return self.leave_group(now, id, group, via);
+        }
+        let known = self.multicast.of.get_mut(&id).ok_or(Error::Invalid)?;
+        let is_meant = |known: &&mut Membership| known.group == group && known.interface == interface;
+        let known = known.iter_mut().find(is_meant).ok_or(Error::Invalid)?;
+        known.wish = Wish::exactly(if exclude { Filter::Exclude(sources) } else { Filter::Include(sources) });
+        self.wanted_changed(now, interface, group);
+        Ok(())
+    }
+
+    /// Which sources of a group an endpoint hears: only those, or all but those, which the second says.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] (no group), [`Error::NoInterface`], [`Error::AddressNotAvailable`] (no member of it).
+    pub fn sources(&self, id: EndpointId, group: IpAddr, via: Via) -> Result<(Vec<IpAddr>, bool), Error> {
+        self.endpoint(id)?;
+        if !group.is_multicast() {
+            return Err(Error::Invalid);
+        }
+        let interface = self.interface_via(group, via).ok_or(Error::NoInterface)?;
+        let known = self.multicast.memberships(id).iter();
+        let mut known = known.filter(|known| known.group == group && known.interface == interface);
+        let filter = known.next().ok_or(Error::AddressNotAvailable)?.wish.filter();
+        Ok((filter.sources().iter().copied().collect(), filter.is_exclude()))
     }
 
     /// The endpoint is gone, and its memberships with it.

@@ -7,6 +7,7 @@ use super::mac::Mac;
 use super::route::InterfaceId;
 use super::{checksum, ethernet, extension, ndp, pmtu};
 use crate::engine::Engine;
+use crate::engine::endpoint::Arrival;
 use crate::engine::output::Outgoing;
 use crate::engine::report::Saying;
 use crate::error::Error;
@@ -62,7 +63,8 @@ impl Engine {
             [kind @ (UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM), code, _, _, w0, w1, w2, w3, ..] => {
                 let word = u32::from_be_bytes([w0, w1, w2, w3]);
                 if let Some(saying) = Saying::of_icmp(packet.source, kind, code, word) {
-                    self.handle_icmp_error(now, message, saying);
+                    let arrival = arrival_of(now, interface, packet, frame);
+                    self.handle_icmp_error(now, message, saying.heard(arrival));
                 }
             }
             [REDIRECT, 0..=3, ..] if to_one => self.handle_redirect(interface, packet, message),
@@ -128,7 +130,8 @@ impl Engine {
             ] => {
                 let word = u32::from_be_bytes([w0, w1, w2, w3]);
                 if let Some(saying) = Saying::of_icmp6(packet.source, kind, code, word) {
-                    self.handle_icmp_error(now, message, saying);
+                    let arrival = arrival_of(now, interface, packet, frame);
+                    self.handle_icmp_error(now, message, saying.heard(arrival));
                 }
             }
             _ => {}
@@ -255,4 +258,10 @@ pub(super) fn parse_quoted(quoted: &[u8]) -> Option<(Packet, &[u8])> {
         atomic: false,
     };
     Some((packet, transport))
+}
+
+/// How a message arrived, for who asks beside an error that it tells of.
+fn arrival_of(now: Instant, interface: InterfaceId, packet: &Packet, frame: &[u8]) -> Arrival {
+    let Packet { destination, ttl, .. } = *packet;
+    Arrival { destination, interface, ttl, tos: ip::tos(frame), at: now, drops: 0, size: None, link: None }
 }

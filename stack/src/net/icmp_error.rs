@@ -9,7 +9,7 @@ use super::icmp::{
     V6_UNREACHABLE,
 };
 use super::icmp_limit::Refusal;
-use super::ip::{self, Packet};
+use super::ip::{self, Marks, Packet};
 use super::ndp;
 use super::route::InterfaceId;
 use crate::engine::Engine;
@@ -17,6 +17,9 @@ use crate::engine::interface::LOOPBACK;
 use crate::engine::output::Outgoing;
 use crate::time::Instant;
 
+/// Precedence 6, and the bits of the type of service (RFC 1349 section 3).
+const CONTROL: u8 = 0xc0;
+const TYPE_OF_SERVICE: u8 = 0x1e;
 /// Errors quote so much that they fit the smallest MTU: RFC 1812 section 4.3.2.3, RFC 4443 section 2.4 (c).
 const MOST_V4: usize = 576;
 pub(super) const MOST_V6: usize = 1280;
@@ -123,7 +126,13 @@ impl Engine {
         let source = if self.is_local(packet.destination) { packet.destination } else { hop.source };
         let ttl = self.usual_hops(hop);
         let outgoing = Outgoing { hop, source, destination: packet.source, protocol, ttl };
-        self.send_packet(now, outgoing, len, fill);
+        // RFC 1812 section 4.3.2.5: internetwork control, and the type of service of what it is about.
+        let tos = match packet.source {
+            IpAddr::V4(_) => CONTROL | arrived[1] & TYPE_OF_SERVICE,
+            IpAddr::V6(_) => 0,
+        };
+        let (mtu, marks) = (self.mtu_to(now, hop, packet.source), Marks { ttl, tos, ..Marks::USUAL });
+        self.send_marked(now, outgoing, marks, mtu, len, fill);
     }
 }
 

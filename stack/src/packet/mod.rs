@@ -241,6 +241,15 @@ impl Engine {
         }
     }
 
+    /// The program that says which packets an endpoint receives, if it has one.
+    #[must_use]
+    pub fn filter(&self, id: EndpointId) -> Option<&Program> {
+        match &self.endpoint(id).ok()?.role {
+            Role::Datagram(datagram) => datagram.filter.as_ref(),
+            _ => None,
+        }
+    }
+
     fn tap(&self, id: EndpointId) -> Result<&Tap, Error> {
         match &self.endpoint(id)?.role {
             Role::Datagram(datagram) => datagram.tap.as_deref().ok_or(Error::NotSupported),

@@ -254,3 +254,30 @@ fn an_empty_range_has_no_port() {
     let connect = table.connect(tcp("10.0.0.1:0"), end("10.0.0.2:80"), |_| false);
     assert_eq!(connect, Err(Error::AddressNotAvailable));
 }
+
+#[test]
+fn those_of_two_interfaces_share_a_port_socket_7() {
+    let on = |index| udp("0.0.0.0:53").on(Some(InterfaceId::new(index)));
+    let mut table = table();
+    table.bind(on(1)).unwrap();
+    let other = table.bind(on(2)).unwrap();
+    assert_eq!(table.bind(on(2)), Err(USED));
+    assert_eq!(table.bind(udp("0.0.0.0:53")), Err(USED), "it is on both");
+    table.set_device(other, Some(InterfaceId::new(3)));
+    assert!(table.bind(on(2)).is_ok());
+}
+
+#[test]
+fn a_range_of_its_own_counts_within_that_of_all() {
+    let mut table = table();
+    let within = |first, last| udp("10.0.0.1:0").within((first, last));
+    let ids = [(); 2].map(|()| table.bind(within(40_000, 40_001)).unwrap());
+    let ports: HashSet<_> = ids.iter().map(|id| port(&table, *id)).collect();
+    assert_eq!(ports, HashSet::from([40_000, 40_001]));
+    assert_eq!(table.bind(within(40_000, 40_001)), Err(USED));
+    // As Linux: a bound that is out of range does not count, and 0 is none.
+    for (range, expected) in [((5, 32_768), 32_768..=32_768), ((60_990, 0), 60_990..=60_999)] {
+        let id = table.bind(within(range.0, range.1)).unwrap();
+        assert!(expected.contains(&port(&table, id)), "{}", port(&table, id));
+    }
+}

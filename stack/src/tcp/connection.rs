@@ -1,7 +1,7 @@
 //! One connection: smoltcp's control block with its guard, the sending and the receiving side, and what became of it all.
 //! What the application does with it is in `connection/application.rs`, how it begins in `handshake.rs`, what arrives in
 //! `receive.rs`, what leaves it in `transmit.rs`, what is said in place of smoltcp or of the peer in `interpreter.rs`,
-//! what it shows of itself in `inspect.rs`, when it gives memory back in `rest.rs`.
+//! what it shows of itself in `inspect.rs` and `traffic.rs`, when it gives memory back in `rest.rs`.
 
 mod application;
 mod handshake;
@@ -9,12 +9,14 @@ mod inspect;
 mod interpreter;
 mod receive;
 mod rest;
+mod traffic;
 mod transmit;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use self::handshake::Opening;
+use self::traffic::Traffic;
 use super::adapter::{Adapter, FRONT, Outbound, Panicked, Path, State, Tcb};
 use super::census::Stage;
 use super::delay::AckDelay;
@@ -87,6 +89,7 @@ pub(crate) struct Settings {
     pub(crate) syn_retries: Option<Retries>,
     pub(crate) defer_accept: Retries,
     pub(crate) fin_timeout: Option<Duration>,
+    pub(crate) window_clamp: Option<usize>,
     /// What the timestamps begin with; `None` for no timestamps.
     pub(crate) timestamps: Option<u32>,
 }
@@ -149,6 +152,8 @@ pub(crate) struct Connection {
     opening: Option<Opening>,
     /// Nothing but new data asks for a transmission: what does not fill a super-frame may wait for more.
     only_data: bool,
+    /// What came and what left.
+    traffic: Traffic,
 }
 
 impl Connection {
@@ -182,7 +187,8 @@ impl Connection {
     }
 
     fn new(now: Instant, tuple: Tuple, path: Path, settings: Settings, isn: u32, phase: Phase) -> Self {
-        let receiver = Receiver::new(now, settings.receive.0, settings.receive.1);
+        let mut receiver = Receiver::new(now, settings.receive.0, settings.receive.1);
+        receiver.set_clamp(settings.window_clamp);
         let Settings { manners, control, max_segment, .. } = settings;
         let mss = path.mss_within(max_segment);
         Self {
@@ -220,6 +226,7 @@ impl Connection {
             challenged_at: None,
             opening: None,
             only_data: false,
+            traffic: Traffic::default(),
         }
     }
 
@@ -234,6 +241,7 @@ impl Connection {
             return Ok((None, false));
         }
         let seg = arrived.seg;
+        self.traffic.received.add(seg.payload_len, self.segment_size());
         let (next, una) = (self.expected(), self.una());
         match self.guard.inbound(&arrived.bytes[arrived.tcp..], &seg, next, una) {
             Verdict::Pass => {}
@@ -286,8 +294,8 @@ impl Connection {
 
     /// Where the window ends that the peer knows of: until something was acknowledged that is what a SYN offers.
     fn edge(&self, next: u32) -> u32 {
-        let first = self.receiver.capacity().min(usize::from(u16::MAX));
-        self.guard.edge().unwrap_or_else(|| next.wrapping_add(first as u32))
+        let first = || next.wrapping_add(self.receiver.first_window().into());
+        self.guard.edge().unwrap_or_else(first)
     }
 
     /// The sequence number behind the peer's FIN, once that was taken.

@@ -50,7 +50,7 @@ impl Engine {
         };
         let arrived = Arrived { bytes: &frame.bytes()[..packet.end], tcp: packet.payload, seg };
         if let Some(&id) = self.connections.get(&tuple)
-            && self.hears(id, interface)
+            && self.hears(id, interface, tuple.local)
         {
             let near = |options: &Options| options.ip.is_near(packet.source.is_ipv6(), packet.ttl);
             if self.endpoints.get(id).is_some_and(|endpoint| near(&endpoint.options)) {
@@ -258,7 +258,7 @@ impl Engine {
     /// packet's family before a dual-stack one.
     fn listener_for(&self, tuple: &Tuple, interface: InterfaceId) -> Option<EndpointId> {
         let rank = |id: &EndpointId| {
-            let endpoint = self.endpoints.get(*id).filter(|_| self.hears(*id, interface))?;
+            let endpoint = self.endpoints.get(*id).filter(|_| self.hears(*id, interface, tuple.local))?;
             match endpoint.bound?.0 {
                 address if address == tuple.local => Some(0),
                 IpAddr::V4(address) if address.is_unspecified() && tuple.local.is_ipv4() => Some(1),
@@ -492,6 +492,7 @@ pub(crate) const fn settings(options: &Options) -> Settings {
         syn_retries: options.syn_retries,
         defer_accept: options.defer_accept,
         fin_timeout: options.fin_timeout,
+        window_clamp: options.window_clamp,
         timestamps: None,
     }
 }

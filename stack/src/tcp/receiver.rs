@@ -26,6 +26,8 @@ pub(crate) struct Receiver {
     ring: Ring,
     /// The ring does not grow beyond so many bytes.
     limit: usize,
+    /// The window is never wider.
+    clamp: usize,
     /// What waits behind a gap.
     ahead: Received,
     /// Bytes that came in order, modulo 2^32.
@@ -45,6 +47,7 @@ impl Receiver {
         Self {
             ring: Ring::new(capacity),
             limit: limit.max(capacity),
+            clamp: usize::MAX,
             ahead: Received::default(),
             count: 0,
             finished: false,
@@ -147,11 +150,25 @@ impl Receiver {
         self.ahead.blocks()
     }
 
+    /// Bounds the window; what was offered already stays.
+    pub(crate) fn set_clamp(&mut self, most: Option<usize>) {
+        self.clamp = most.unwrap_or(usize::MAX);
+    }
+
+    /// What a SYN offers.
+    pub(crate) fn first_window(&self) -> u16 {
+        u16::try_from(self.capacity().min(self.clamp)).unwrap_or(u16::MAX)
+    }
+
     /// The window to offer, in bytes, where the one that was offered last has `left` bytes left. It opens by a full segment
     /// or half of the ring, not by less (RFC 9293 section 3.8.6.2.2), and never shrinks.
     pub(crate) fn window(&self, left: usize, segment: usize) -> usize {
-        let room = self.ring.room();
-        if room.saturating_sub(left) >= segment.min(self.capacity() / 2) { room } else { left }
+        let room = self.ring.room().min(self.clamp);
+        if room.saturating_sub(left) >= segment.min(self.capacity().min(self.clamp) / 2) {
+            room
+        } else {
+            left
+        }
     }
 
     /// Whether the window has opened so much that the peer is told without being asked: to twice of what it knows, as

@@ -37,6 +37,7 @@ impl Connection {
             }
         }
         self.receiver.set_limit(options.recv_limit);
+        self.receiver.set_clamp(options.window_clamp);
         self.settings.send.1 = options.send_limit;
         self.sender.set_manners(options.manners());
         self.sender.set_control(options.congestion_control);

@@ -34,6 +34,7 @@ impl Connection {
     /// What it knows about its path.
     pub(crate) fn shown_figures(&self) -> snapshot::Tcp {
         let recovery = self.sender.recovery();
+        let offer = self.guard.offer();
         let (round_trip, round_trip_variation) = recovery.smoothed().unzip();
         let [acknowledged, sent, written] = self.sender.progress();
         let (retransmissions, retransmitted) = self.sender.again();
@@ -57,6 +58,13 @@ impl Connection {
             received: self.receiver.count(),
             send_window: self.sender.window(),
             receive_space: self.receiver.capacity(),
+            slow_start_threshold: recovery.threshold(),
+            lost: recovery.lost(),
+            sacked: recovery.sacked(),
+            selective: offer.is_some_and(|offer| offer.selective),
+            window_scales: offer.and_then(|offer| offer.shift).map(|theirs| (theirs, self.guard.shift())),
+            segments_in: (self.traffic.received.segments, self.traffic.received.with_data),
+            segments_out: (self.traffic.sent.segments, self.traffic.sent.with_data),
             orphan: self.orphan,
         }
     }

@@ -163,8 +163,7 @@ impl Connection {
         }
         let bytes = &mut out.frame.bytes_mut()[self.front()..];
         if seg.has(SYN) {
-            let window = u16::try_from(self.receiver.capacity()).unwrap_or(u16::MAX);
-            segment::set_offer(bytes, &seg, window, self.guard.offered_shift());
+            segment::set_offer(bytes, &seg, self.receiver.first_window(), self.guard.offered_shift());
             if let Some(most) = self.settings.max_segment {
                 segment::limit_mss(bytes, &seg, most);
             }
@@ -185,6 +184,7 @@ impl Connection {
         if let Some(seg) = self.parse(out) {
             self.acks.left(now);
             self.guard.outbound(&seg);
+            self.traffic.sent.add(seg.payload_len, self.segment_size());
         }
     }
 

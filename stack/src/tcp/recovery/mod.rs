@@ -178,6 +178,21 @@ impl Recovery {
         self.board.flying()
     }
 
+    /// Bytes that are to be sent again.
+    pub(crate) const fn lost(&self) -> u64 {
+        self.board.lost()
+    }
+
+    /// Bytes that the peer has behind a gap.
+    pub(crate) fn sacked(&self) -> u64 {
+        self.board.sacked()
+    }
+
+    /// The window at which slow start ends, once a loss has set it.
+    pub(crate) fn threshold(&self) -> Option<u64> {
+        Some(self.congestion.threshold()).filter(|threshold| *threshold != u64::MAX)
+    }
+
     /// Timeouts since the peer acknowledged something new.
     pub(crate) const fn timeouts(&self) -> u32 {
         self.trips.timeouts()
