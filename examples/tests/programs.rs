@@ -374,10 +374,10 @@ fn ip_configures_a_stack(net: &Net) -> Result<()> {
     ];
     let commands: Vec<_> = commands.iter().map(|command| format!("'{command}'")).collect();
     let program = net.start(&format!("{} eth0:tap://red --wait {}", program!("ip"), commands.join(" ")))?;
-    program.wait_for_line("1: UP eth0 mtu 1400")?;
-    program.wait_for_line("1: 10.0.0.2/24")?;
-    program.wait_for_line("Unicast /0 via Inet(10.0.0.1) dev 1")?;
-    program.wait_for_line("1: Permanent Inet(10.0.0.9)")?;
+    program.wait_for_line("2: UP eth0 mtu 1400")?;
+    program.wait_for_line("2: 10.0.0.2/24")?;
+    program.wait_for_line("Unicast /0 via Inet(10.0.0.1) dev 2")?;
+    program.wait_for_line("2: Permanent Inet(10.0.0.9)")?;
     program.wait_for_line("ready")?;
     net.wait_for_carrier("red")?;
     net.run("ping -c 1 -W 5 10.0.0.2")?;

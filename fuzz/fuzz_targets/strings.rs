@@ -50,6 +50,7 @@ const WORDS: [&str; 58] = [
     "prohibit",
     " metric ",
     "forward=",
+    "icmp_ratelimit=",
     "dns=",
     "domain=",
     "identity=",

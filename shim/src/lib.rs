@@ -100,6 +100,7 @@
 //! | a signal while a call waits for a lock of its stack, before it waits for the network | counts as one before the call |
 //! | calls of this crate in a signal handler | may wait for a lock that the interrupted call holds; plain calls do not |
 //! | plain ioctl(2) with `FIONREAD`, `SIOCOUTQ` | the pair alone; [`ioctl()`] of this crate counts right |
+//! | what a socket bound to `lo` sends to an address of another interface of the stack | sockets bound to that interface hear it; Linux: those bound to `lo` |
 //! | `SIOCADDRT`, `SIOCDELRT` with the name of an interface | `EOPNOTSUPP`: no pointer is followed |
 //! | `SIOCADDRT` with `RTF_REJECT` on IPv6 | senders hear `EHOSTUNREACH`; Linux sends to its loopback interface |
 //! | an interface that was down | asks DHCP servers anew once it is up |

@@ -84,6 +84,8 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     /// Whether packets for others are sent on.
     pub forward: Option<bool>,
+    /// Whether each host is sent few ICMP errors; on unless it is off.
+    pub icmp_ratelimit: Option<bool>,
     /// Name servers, the preferred one first.
     pub dns: Vec<IpAddr>,
     /// Domains in which short names are looked up, in this order.
@@ -192,6 +194,9 @@ impl fmt::Display for Config {
         items.extend(self.gateways.iter().map(|gateway| format!("gw={gateway}")));
         items.extend(self.routes.iter().map(|route| format!("route={route}")));
         items.extend(self.forward.map(|on| format!("forward={}", if on { "on" } else { "off" })));
+        items.extend(
+            self.icmp_ratelimit.map(|on| format!("icmp_ratelimit={}", if on { "on" } else { "off" })),
+        );
         items.extend(self.dns.iter().map(|server| format!("dns={server}")));
         items.extend(self.domains.iter().map(|domain| format!("domain={domain}")));
         items.extend(self.resolve.map(|resolve| format!("resolve={resolve}")));

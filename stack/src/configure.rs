@@ -138,6 +138,7 @@ fn change(context: &mut Context<'_>, old: &Config, new: &Config) -> Result<(), S
     if new.forward != old.forward {
         engine.set_forwarding(new.forward.unwrap_or(false));
     }
+    engine.limit_icmp_errors(new.icmp_ratelimit.unwrap_or(true));
     for gateway in gone(&old.gateways, &new.gateways) {
         let _ = engine.remove_route(default_route(*gateway)?, RouteKind::Unicast, Some(*gateway), Some(0));
     }

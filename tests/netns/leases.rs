@@ -191,7 +191,7 @@ fn a_process_that_ends_gives_back_what_it_was_lent(home: &Net) -> Result<()> {
     std::io::Read::read_to_end(&mut listener.accept()?.0, &mut got)?;
     ensure!(got.len() == 1000);
     server.wait_for_line("DHCPRELEASE(br0) 10.9.0.")?;
-    server.wait_for_line("DHCPRELEASE(br0) fd09::")?;
+    server.wait_for_line("DHCPRELEASE(br0) 00:03:")?;
     process.wait_for_line("left")?;
     Ok(())
 }

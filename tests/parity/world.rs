@@ -271,7 +271,7 @@ impl Hosts {
     pub(crate) fn new() -> Result<Self> {
         let (near, far, tapped) = (Net::new("near")?, Net::new("far")?, Net::new("tapped")?);
         tapped.tap("tap0", &["10.0.0.1/24", "fd00::1/64"])?;
-        let configuration = "ip=10.0.0.2/24,ip=fd00::2/64";
+        let configuration = "ip=10.0.0.2/24,ip=fd00::2/64,icmp_ratelimit=off";
         let tapping = tapped.enter(|| Stack::new("tap://tap0", configuration))?;
         Net::veth(
             &near,
@@ -292,7 +292,7 @@ impl Hosts {
             }
         }
         let switch = format!("switch://parity-{}", MADE.fetch_add(1, Relaxed));
-        let red = Stack::new(&switch, "ip=10.0.0.1/24,ip=fd00::1/64")?;
+        let red = Stack::new(&switch, "ip=10.0.0.1/24,ip=fd00::1/64,icmp_ratelimit=off")?;
         let blue = Stack::new(&switch, configuration)?;
         Ok(Self {
             near: Host::new(Stack::kernel(), Some(&near), 2),

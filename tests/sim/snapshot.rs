@@ -156,7 +156,7 @@ fn groups_and_how_many_are_members() {
     let own = ["ff02::1 1", "ff02::1:ff00:101 1", "ff02::1:ff03:4 1"];
     assert_eq!(groups(&wire), [&["224.0.0.1 1", "224.0.0.251 2"][..], &own].concat());
     assert!(
-        show(&wire, a).to_string().contains("1:\teth1\n\tinet  224.0.0.1\n\tinet  224.0.0.251 users 2\n")
+        show(&wire, a).to_string().contains("2:\teth1\n\tinet  224.0.0.1\n\tinet  224.0.0.251 users 2\n")
     );
     wire.close(a, ids[0]);
     wire.close(a, ids[1]);

@@ -189,7 +189,7 @@ impl Ethernet {
         };
         let snapshot = stack.snapshot()?;
         // Loopback has the number 0, and is not configured.
-        let mut links = snapshot.interfaces.iter().filter(|known| known.index.index() != 0);
+        let mut links = snapshot.interfaces.iter().filter(|known| !known.is_loopback());
         let known = match &self.interface {
             None => links.next(),
             Some(name) => links.find(|known| known.name == *name),

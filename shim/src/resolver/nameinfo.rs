@@ -113,7 +113,7 @@ mod tests {
             .config("ip=192.0.2.1/24")
             .build()
             .unwrap();
-        let address = "[fe80::1%1]:7".parse().unwrap();
+        let address = "[fe80::1%2]:7".parse().unwrap();
         let names = getnameinfo(&ours, &address, NI_NUMERICHOST | NI_NUMERICSERV).unwrap();
         assert_eq!(names.0, "fe80::1%lan");
         let hints = crate::Hints { socktype: crate::SOCK_DGRAM, ..Default::default() };

@@ -93,6 +93,7 @@ impl Parser {
             "gw" => item.collect(&mut self.config.gateways, host),
             "route" => item.collect(&mut self.config.routes, route),
             "forward" => item.set(&mut self.config.forward, on_off),
+            "icmp_ratelimit" => item.set(&mut self.config.icmp_ratelimit, on_off),
             "dns" => item.collect(&mut self.config.dns, host),
             "domain" => item.collect(&mut self.config.domains, domain),
             "resolve" => item.set(&mut self.config.resolve, str::parse),
@@ -363,7 +364,7 @@ fn parse<T: FromStr<Err: ToString>>(value: &str) -> Result<T, Problem> {
 }
 
 /// The keys, as errors list them.
-const KEYS: [&str; 31] = [
+const KEYS: [&str; 32] = [
     "iface",
     "ip",
     "mac",
@@ -385,6 +386,7 @@ const KEYS: [&str; 31] = [
     "gw",
     "route",
     "forward",
+    "icmp_ratelimit",
     "dns",
     "domain",
     "resolve",

@@ -25,7 +25,7 @@ fn every_key_has_its_place() {
     let config = parse(
         "ip=10.0.0.2/24,ip=fd00::2/64,gw=10.0.0.1,gw=fd00::1,mac=02:00:00:00:00:01,mtu=1500,dns=10.0.0.1,\
          dns=fd00::53,domain=example.org,domain=lan,resolve=ndots:2 timeout:500ms rotate,host=10.0.0.9 printer.lan printer,hosts=/etc/hosts,capture=/tmp/a=b.pcapng,impair=loss:1%,burst:3,delay:20ms,route=10.2.0.0/16@10.0.0.9,\
-         route=fd01::/48,route=10.3.0.0/16@blackhole metric 7,route=10.4.0.0/16@eth1,forward=on,dad=strict,\
+         route=fd01::/48,route=10.3.0.0/16@blackhole metric 7,route=10.4.0.0/16@eth1,forward=on,icmp_ratelimit=off,dad=strict,\
          neigh=10.0.0.9@02:00:00:00:00:09,dhcp,dhcp6=stateless,slaac,fqdn=red.example,identity=red,busy_poll=50us,wait=2s,linger=5s",
     );
     let expected = Config {
@@ -56,6 +56,7 @@ fn every_key_has_its_place() {
             RouteConfig { destination: cidr("10.4.0.0/16"), way: Way::Link(Some("eth1".into())), metric: 0 },
         ],
         forward: Some(true),
+        icmp_ratelimit: Some(false),
         dns: vec![ip("10.0.0.1"), ip("fd00::53")],
         domains: vec!["example.org".to_owned(), "lan".to_owned()],
         resolve: Some(Resolve { ndots: 2, timeout: Duration::from_millis(500), attempts: 2, rotate: true }),
@@ -158,7 +159,7 @@ fn errors_name_the_key_and_the_value() {
     assert_eq!(
         error("colour=blue"),
         "bad configuration colour=blue: unknown key; the keys are iface ip mac macaddr mtu dad auto auto4 auto6 dhcp dhcp4 \
-         dhcpv4 dhcp6 dhcpv6 slaac neigh capture impair gw route forward dns domain resolve host hosts fqdn identity busy_poll wait linger"
+         dhcpv4 dhcp6 dhcpv6 slaac neigh capture impair gw route forward icmp_ratelimit dns domain resolve host hosts fqdn identity busy_poll wait linger"
     );
     assert!(error("-x").starts_with("bad configuration -x=: unknown key"));
     assert!(error("IP=10.0.0.2/24").contains("unknown key"));
@@ -296,7 +297,7 @@ fn item() -> impl Strategy<Value = String> {
         "[^,]{1,10}".prop_map(|file| format!("capture={file}")),
         (any::<u64>(), "(ns|us|ms|s)").prop_map(|(count, unit)| format!("linger={count}{unit}")),
         (0u64..5_000, "(ns|us|ms|s)").prop_map(|(count, unit)| format!("busy_poll={count}{unit}")),
-        "-(ip|gw|mac|mtu|dns|domain|iface|capture|route|forward|linger|dad|neigh|wait|slaac|dhcp|dhcp6|auto6?|fqdn|identity|resolve|hosts?)(=[abc])?",
+        "-(ip|gw|mac|mtu|dns|domain|iface|capture|route|forward|icmp_ratelimit|linger|dad|neigh|wait|slaac|dhcp|dhcp6|auto6?|fqdn|identity|resolve|hosts?)(=[abc])?",
     ]
 }
 

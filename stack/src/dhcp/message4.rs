@@ -51,9 +51,15 @@ pub(super) struct Question<'a> {
 
 impl Question<'_> {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let none = Ipv4Addr::UNSPECIFIED;
-        let own = self.own.unwrap_or(none);
-        let mut message = v4::Message::new_with_id(self.xid, own, none, none, none, &self.mac.octets());
+        // Not by its constructor, which draws a number that it does not use, from a generator of the thread: while the process
+        // exits there is none. RFC 2131 section 2: op, htype, hlen, xid at 4, ciaddr at 12, chaddr at 28, the cookie.
+        let mut header = [0; 240];
+        header[..3].copy_from_slice(&[1, 1, 6]);
+        header[4..8].copy_from_slice(&self.xid.to_be_bytes());
+        header[12..16].copy_from_slice(&self.own.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
+        header[28..34].copy_from_slice(&self.mac.octets());
+        header[236..].copy_from_slice(&[99, 130, 83, 99]);
+        let Ok(mut message) = v4::Message::from_bytes(&header) else { return Vec::new() };
         message.set_secs(u16::try_from(self.elapsed.as_secs()).unwrap_or(u16::MAX));
         let options = message.opts_mut();
         let mut say = |option| drop(options.insert(option));

@@ -86,7 +86,9 @@ impl Question<'_> {
                 options.insert(DhcpOption::Unknown(UnknownOption::new(OptionCode::ClientFqdn, data)));
             }
         }
-        let mut message = Message::new_with_id(self.kind, self.xid);
+        // Not by its constructor; see `message4.rs`.
+        let [x0, x1, x2] = self.xid;
+        let Ok(mut message) = Message::from_bytes(&[self.kind.into(), x0, x1, x2]) else { return Vec::new() };
         message.set_opts(options);
         message.to_vec().unwrap_or_default()
     }

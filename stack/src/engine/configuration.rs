@@ -59,7 +59,9 @@ impl Engine {
     #[must_use]
     pub fn learned_nameserver_addresses(&self, port: u16) -> Vec<SocketAddr> {
         let scoped = |interface: InterfaceId, address: IpAddr| match address {
-            IpAddr::V6(v6) if is_link_local(address) => SocketAddrV6::new(v6, port, 0, interface.0).into(),
+            IpAddr::V6(v6) if is_link_local(address) => {
+                SocketAddrV6::new(v6, port, 0, interface.index()).into()
+            }
             _ => SocketAddr::new(address, port),
         };
         let all = self.resolvers.0.iter().flat_map(|(&(interface, _), (servers, _))| {

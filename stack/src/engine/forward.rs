@@ -17,6 +17,12 @@ use crate::net::{ethernet, transit};
 use crate::time::Instant;
 
 impl Engine {
+    /// Whether ICMP errors that a host causes are limited by their number, on unless this says otherwise:
+    /// `net.ipv4.icmp_ratelimit` of Linux, which is off at 0.
+    pub fn limit_icmp_errors(&mut self, on: bool) {
+        self.limits_icmp_by_host = on;
+    }
+
     /// Whether packets for others are forwarded, off unless this says otherwise: `net.ipv4.ip_forward` and
     /// `net.ipv6.conf.all.forwarding` of Linux in one. A router follows no redirects (RFC 1122 section 3.2.2.2 is about
     /// hosts) and configures itself from no advertisement unless it is [told to](Self::learn_as_router); it says what it is

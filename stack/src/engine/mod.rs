@@ -106,6 +106,8 @@ pub struct Engine {
     pub(crate) local: VecDeque<Frame>,
     pub(crate) events: VecDeque<EndpointId>,
     pub(crate) icmp_limit: crate::net::icmp_limit::Limits,
+    /// Whether each host has few ICMP errors, too; see [`limit_icmp_errors`](Self::limit_icmp_errors).
+    pub(crate) limits_icmp_by_host: bool,
     /// IPv4, IPv6.
     reassembly: [Reassembly; 2],
     identifications: Identifications,
@@ -195,6 +197,7 @@ impl Engine {
             local: VecDeque::new(),
             events: VecDeque::new(),
             icmp_limit: crate::net::icmp_limit::Limits::default(),
+            limits_icmp_by_host: true,
             reassembly: [reassembly::LIFETIME_V4, reassembly::LIFETIME_V6].map(Reassembly::new),
             identifications: Identifications::default(),
             forwarding: false,

@@ -102,7 +102,7 @@ impl Engine {
             Complaint::TooLong(_) | Complaint::Redirect(_) => {
                 self.icmp_limit.allow(now).then_some(()).ok_or(Refusal::All)
             }
-            _ if hop.interface == LOOPBACK => Ok(()),
+            _ if hop.interface == LOOPBACK || !self.limits_icmp_by_host => Ok(()),
             _ => self.icmp_limit.allow_to(now, packet.source),
         };
         match limited {

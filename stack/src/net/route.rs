@@ -188,7 +188,7 @@ mod tests {
         Route {
             destination: destination.parse().unwrap(),
             gateway: (!gateway.is_empty()).then(|| ip(gateway)),
-            interface: InterfaceId(interface),
+            interface: InterfaceId::new(interface),
             metric,
             kind: RouteKind::Unicast,
         }
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn scope_leaves_one_interface() {
         let table = table(&[route("10.0.0.0/24", "", 1, 0), route("0.0.0.0/0", "10.9.0.1", 2, 0)]);
-        let scoped = |interface| table.lookup(ip("10.0.0.7"), Some(InterfaceId(interface))).copied();
+        let scoped = |interface| table.lookup(ip("10.0.0.7"), Some(InterfaceId::new(interface))).copied();
         assert_eq!(scoped(1), Some(route("10.0.0.0/24", "", 1, 0)));
         assert_eq!(scoped(2), Some(route("0.0.0.0/0", "10.9.0.1", 2, 0)));
         assert_eq!(scoped(3), None);
@@ -269,7 +269,7 @@ mod tests {
         assert!(table.remove(&route("10.0.0.0/24", "", 1, 0)));
         assert!(!table.remove(&route("10.0.0.0/24", "", 1, 0)));
         assert_eq!(via(&table, "10.0.0.1"), Some(2));
-        table.remove_interface(InterfaceId(1));
+        table.remove_interface(InterfaceId::new(1));
         assert_eq!(via(&table, "10.0.1.1"), None);
         assert_eq!(via(&table, "10.0.0.1"), Some(2));
     }

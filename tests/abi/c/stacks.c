@@ -177,6 +177,8 @@ static void configuration(void) {
   EXPECT(ioth_linkgetaddr(stack, 2, mac) == 0 && mac[0] == 2);
   FAILS(ioth_config(NULL, "ip=10.0.9.1/24"), EOPNOTSUPP);
 
+  // It was down meanwhile, which takes addresses of IPv6 away.
+  EXPECT(ioth_ipaddr_add(stack, AF_INET6, &six, 64, 2) == 0);
   EXPECT(ioth_getifaddrs(stack, &list) == 0);
   for (struct ifaddrs *entry = list; entry != NULL; entry = entry->ifa_next) {
     if (strcmp(entry->ifa_name, "vde0") == 0 && entry->ifa_addr->sa_family == AF_INET) {
