@@ -16,7 +16,7 @@ use ioth_stack::net::{Cidr, Mac};
 use ioth_stack::{Config, Vnl};
 
 /// What the bytes from 128 on stand for.
-const WORDS: [&str; 58] = [
+const WORDS: [&str; 59] = [
     "tap://",
     "switch://",
     "offload=",
