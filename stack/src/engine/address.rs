@@ -264,7 +264,7 @@ impl Engine {
             if self.interfaces[index].address_deadline.is_none_or(|at| at > now) {
                 continue;
             }
-            let interface = InterfaceId(u32::try_from(index).unwrap_or(u32::MAX));
+            let interface = InterfaceId::at(index);
             let expired = |address: &&Address| address.valid_until.is_some_and(|until| until <= now);
             while let Some(address) = self.interfaces[index].addresses.iter().find(expired).map(Address::ip) {
                 let _ = self.remove_address(now, interface, address);

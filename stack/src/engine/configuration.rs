@@ -266,7 +266,7 @@ impl Engine {
     #[must_use]
     pub fn interface_by_name(&self, name: &str) -> Option<InterfaceId> {
         let at = self.interfaces.iter().position(|known| !known.removed && known.name == name)?;
-        Some(InterfaceId(u32::try_from(at).ok()?))
+        Some(InterfaceId::at(at))
     }
 
     /// What stable addresses follow from (RFC 7217): with the same text, the same network and the same name of the interface they

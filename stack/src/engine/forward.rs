@@ -36,7 +36,7 @@ impl Engine {
         self.routes_version += 1;
         // A router is a member of the groups of routers.
         for index in 1..self.interfaces.len() {
-            self.own_groups_changed(Instant::ZERO, InterfaceId(u32::try_from(index).unwrap_or(u32::MAX)));
+            self.own_groups_changed(Instant::ZERO, InterfaceId::at(index));
         }
     }
 

@@ -122,7 +122,7 @@ impl Engine {
     #[must_use]
     pub fn named(&self, name: &str) -> Option<InterfaceId> {
         let at = self.interfaces.iter().position(|known| !known.removed && known.name == name)?;
-        Some(InterfaceId(u32::try_from(at).ok()?))
+        Some(InterfaceId::at(at))
     }
 
     /// Adds exactly this route; see [`add_route`](Self::add_route).

@@ -244,7 +244,7 @@ impl Engine {
 
     /// Does what the neighbour table of an interface asks for.
     fn act_on_neighbours(&mut self, now: Instant, index: usize) {
-        let id = InterfaceId(u32::try_from(index).unwrap_or(u32::MAX));
+        let id = InterfaceId::at(index);
         while let Some(action) = self.interfaces[index].neighbours.poll_action() {
             match action {
                 Action::Solicit { ip, target } => self.solicit(now, id, ip, target),

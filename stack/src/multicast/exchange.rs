@@ -70,7 +70,7 @@ impl Engine {
             return;
         }
         for index in 0..self.multicast.links.len() {
-            let interface = InterfaceId(u32::try_from(index).unwrap_or(u32::MAX));
+            let interface = InterfaceId::at(index);
             let delays = delays(self.secret, now, interface);
             for v6 in [false, true] {
                 let host = &mut self.multicast.links[index].hosts[usize::from(v6)];

@@ -389,7 +389,7 @@ impl Engine {
     #[must_use]
     pub fn interface_of(&self, address: IpAddr) -> Option<InterfaceId> {
         let at = self.interfaces.iter().position(|known| known.has(address))?;
-        Some(InterfaceId(u32::try_from(at).ok()?))
+        Some(InterfaceId::at(at))
     }
 
     /// Whether there is an interface of that number.
@@ -420,7 +420,7 @@ impl Engine {
         };
         let first = |wanted: &dyn Fn(&Interface) -> bool| {
             let at = (1..self.interfaces.len()).find(|&at| wanted(&self.interfaces[at]))?;
-            Some(InterfaceId(u32::try_from(at).ok()?))
+            Some(InterfaceId::at(at))
         };
         first(&usable).or_else(|| first(&|known| !known.removed))
     }

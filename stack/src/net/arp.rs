@@ -107,7 +107,7 @@ impl Engine {
     /// (RFC 4861 section 7.2.6). To be called when interfaces and addresses are set up.
     pub fn announce(&mut self, now: Instant) {
         for index in 1..self.interfaces.len() {
-            let interface = InterfaceId(u32::try_from(index).unwrap_or(u32::MAX));
+            let interface = InterfaceId::at(index);
             let addresses: Vec<_> = self.interfaces[index].usable().collect();
             for address in addresses {
                 self.announce_address(now, interface, address);

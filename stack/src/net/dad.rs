@@ -190,7 +190,7 @@ impl Engine {
             if self.interfaces[index].address_deadline.is_none_or(|at| at > now) {
                 continue;
             }
-            let interface = InterfaceId(u32::try_from(index).unwrap_or(u32::MAX));
+            let interface = InterfaceId::at(index);
             for at in 0..self.interfaces[index].addresses.len() {
                 let own = &mut self.interfaces[index];
                 let address = &mut own.addresses[at];

@@ -111,7 +111,7 @@ impl Engine {
     pub(crate) fn role_changed(&mut self) {
         let clock = self.multicast.clock;
         for index in 1..self.interfaces.len() {
-            let interface = InterfaceId(u32::try_from(index).unwrap_or(u32::MAX));
+            let interface = InterfaceId::at(index);
             let learns = self.learns(interface);
             let Some(discovery) = self.interfaces[index].discovery.as_mut() else { continue };
             let gone = if learns { Vec::new() } else { std::mem::take(&mut discovery.routers) };
@@ -311,7 +311,7 @@ impl Engine {
             if known.is_none_or(|at| at > now) {
                 continue;
             }
-            let interface = InterfaceId(u32::try_from(index).unwrap_or(u32::MAX));
+            let interface = InterfaceId::at(index);
             let Some(mut discovery) = self.interfaces[index].discovery.take() else { continue };
             if discovery.solicit.is_some_and(|at| at <= now) {
                 // RFC 4861 section 6.2.8: routers do not ask.
