@@ -40,7 +40,7 @@ pub fn bind(fd: impl AsFd, address: &SockAddr) -> io::Result<()> {
         Found::Ours(socket) if packet::is_one(&socket.shared) => packet::bind(socket, address),
         Found::Netlink(socket) => netlink::calls::bind(socket, address),
         found @ (Found::Ours(_) | Found::Plain(_)) => {
-            let family = ours(found).map_or(AF_INET, family_of);
+            let family = found.shared().map_or(AF_INET, family_of);
             socket::bind_found(found, fd, &address.for_socket_of(family)?)
         }
     }
@@ -58,7 +58,7 @@ pub fn connect(fd: impl AsFd, address: &SockAddr) -> io::Result<()> {
         Found::Netlink(socket) => netlink::calls::connect(socket, address),
         Found::Ours(_) | Found::Plain(_) if address.is_unspecified() => crate::disconnect(fd),
         found @ (Found::Ours(_) | Found::Plain(_)) => {
-            let family = ours(found).map_or(AF_INET, family_of);
+            let family = found.shared().map_or(AF_INET, family_of);
             // Linux asks for a family before anything else.
             if address.to_bytes().len() < 2 {
                 return fail(Errno::INVAL);
@@ -162,7 +162,7 @@ pub fn sendmsg(
     if let Found::Netlink(socket) = &found {
         return netlink::calls::send(socket, fd, parts, flags, to);
     }
-    let Some(shared) = ours(&found) else {
+    let Some(shared) = found.shared() else {
         let name = to.map(SockAddr::to_bytes).unwrap_or_default();
         return raw::send(fd, &name, parts, &control::encode_all(controls), flags);
     };
@@ -210,14 +210,6 @@ pub fn recvmsg(
     let message = message::receive_parts(&found, fd, parts, flags)?;
     let from = message.from.map(SockAddr::Ip);
     Ok((message, from))
-}
-
-fn ours(found: &Found) -> Option<&Shared> {
-    match found {
-        Found::Kernel | Found::Netlink(_) => None,
-        Found::Ours(socket) => Some(&socket.shared),
-        Found::Plain(shared) => Some(shared),
-    }
 }
 
 fn family_of(shared: &Shared) -> i32 {

@@ -141,7 +141,7 @@ pub(crate) fn receive_parts(
         Found::Ours(_) | Found::Plain(_) => {}
     }
     // tcp(7): nothing is copied of a stream that is thrown away.
-    let dropped = flags & MSG_TRUNC != 0 && ours(found).is_some_and(|shared| shared.kind == Kind::Stream);
+    let dropped = flags & MSG_TRUNC != 0 && found.shared().is_some_and(|shared| shared.kind == Kind::Stream);
     receive_into(parts, dropped, |buffer| receive(found, fd, buffer, flags))
 }
 
@@ -164,15 +164,6 @@ pub(crate) fn receive_into(
         rest = behind;
     }
     Ok(message)
-}
-
-/// What is known of it, if it is a socket of ours.
-fn ours(found: &Found) -> Option<&Shared> {
-    match found {
-        Found::Kernel | Found::Netlink(_) => None,
-        Found::Ours(socket) => Some(&socket.shared),
-        Found::Plain(shared) => Some(shared),
-    }
 }
 
 pub(crate) fn receive(

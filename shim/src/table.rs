@@ -38,6 +38,17 @@ pub(crate) enum Found {
     Kernel,
 }
 
+impl Found {
+    /// What is known of it, if it is a socket of ours that has data.
+    pub(crate) fn shared(&self) -> Option<&Shared> {
+        match self {
+            Self::Kernel | Self::Netlink(_) => None,
+            Self::Ours(socket) => Some(&socket.shared),
+            Self::Plain(shared) => Some(shared),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     live: HashMap<u64, Arc<Socket>>,

@@ -49,7 +49,7 @@ pub(crate) fn send_found(
     flags: i32,
     to: Option<&SocketAddr>,
 ) -> io::Result<usize> {
-    let flags = ours(found).map_or(Ok(flags), |shared| known_flags(shared, flags))?;
+    let flags = found.shared().map_or(Ok(flags), |shared| known_flags(shared, flags))?;
     match (found, to) {
         (Found::Netlink(socket), to) => {
             let to = to.map(SockAddr::from);
@@ -78,7 +78,7 @@ pub(crate) fn send_found(
 fn connect_first(found: &Found, fd: BorrowedFd<'_>, to: Option<&SocketAddr>) -> io::Result<()> {
     match to {
         Some(to) => super::connect_found(found, fd, to),
-        None if ours(found).is_some_and(|shared| shared.phase() == Phase::Fresh) => fail(Errno::INVAL),
+        None if found.shared().is_some_and(|shared| shared.phase() == Phase::Fresh) => fail(Errno::INVAL),
         None => fail(Errno::ISCONN),
     }
 }
@@ -145,10 +145,10 @@ pub(crate) fn recv_found(
     buffer: &mut [u8],
     flags: i32,
 ) -> io::Result<(usize, Option<SocketAddr>)> {
-    let flags = ours(found).map_or(Ok(flags), |shared| known_recv_flags(shared, flags))?;
+    let flags = found.shared().map_or(Ok(flags), |shared| known_recv_flags(shared, flags))?;
     let room = buffer.len();
     let shown = |taken: datagram::Taken| Ok((taken.shown(room, flags), taken.from));
-    let of_stream = ours(found).is_some_and(|shared| shared.kind == Kind::Stream);
+    let of_stream = found.shared().is_some_and(|shared| shared.kind == Kind::Stream);
     if of_stream && flags & MSG_TRUNC != 0 {
         // tcp(7): the bytes are thrown away.
         return recv_found(found, fd, &mut vec![0; room], flags & !MSG_TRUNC);
@@ -194,15 +194,6 @@ pub fn sockatmark(fd: impl AsFd) -> io::Result<bool> {
         Found::Plain(shared) if shared.kind == Kind::Stream => mark::is_next(fd),
         Found::Kernel => mark::is_next(fd),
         Found::Ours(_) | Found::Plain(_) | Found::Netlink(_) => fail(Errno::NOTTY),
-    }
-}
-
-/// What is known of it, if it is a socket of ours.
-fn ours(found: &Found) -> Option<&Shared> {
-    match found {
-        Found::Kernel | Found::Netlink(_) => None,
-        Found::Ours(socket) => Some(&socket.shared),
-        Found::Plain(shared) => Some(shared),
     }
 }
 
