@@ -111,11 +111,7 @@ impl Drop for Blocked {
 }
 
 /// The signal of one descriptor, to this thread, which does not let it in while this lives: SIGURG, or the one of O_ASYNC.
-pub(crate) struct Urge {
-    signal: libc::c_int,
-    set: libc::sigset_t,
-    before: libc::sigset_t,
-}
+pub(crate) struct Urge(Blocked);
 
 impl Urge {
     /// SIGURG.
@@ -140,14 +136,7 @@ impl Urge {
         // asm-generic/fcntl.h.
         const F_SETOWN_EX: i32 = 15;
         const F_OWNER_TID: i32 = 0;
-        // SAFETY: a set of signals is an array of integers; zeroes are the empty one.
-        let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-        let mut before = set;
-        // SAFETY: the set is initialized, and lives through the call.
-        unsafe { libc::sigaddset(&raw mut set, signal) };
-        // SAFETY: both sets live through the call.
-        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before) };
-        let urge = Self { signal, set, before };
+        let urge = Self(Blocked::of(signal)?);
         let owner = [F_OWNER_TID, rustix::thread::gettid().as_raw_nonzero().get()];
         // SAFETY: F_SETOWN_EX reads two integers, the first of them F_OWNER_TID.
         let result = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), F_SETOWN_EX, owner.as_ptr()) };
@@ -157,21 +146,7 @@ impl Urge {
 
     /// Whether it comes in time.
     pub(crate) fn wait(&self, time: Duration) -> Result<bool> {
-        let time = libc::timespec {
-            tv_sec: i64::try_from(time.as_secs())?,
-            tv_nsec: i64::from(time.subsec_nanos()),
-        };
-        // SAFETY: both pointers are to values that live through the call.
-        let signal =
-            unsafe { libc::sigtimedwait(&raw const self.set, std::ptr::null_mut(), &raw const time) };
-        Ok(signal == self.signal)
-    }
-}
-
-impl Drop for Urge {
-    fn drop(&mut self) {
-        // SAFETY: the set is the one that the thread had.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()) };
+        self.0.wait(time)
     }
 }
 
